@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * apply.h - the daemon's half of the session protocol: a request comes in, the registry
+ * changes, a reply goes out.
+ *
+ * Pure: it knows no socket, file or clock. The caller hands in bytes, peers and the time
+ * of a monotonic clock in milliseconds, so the whole protocol can be tested by calls.
+ * One thread. proto/PROTOCOL.md describes the exchange.
+ */
+#ifndef APPLY_H
+#define APPLY_H
+
+#include <sys/types.h>
+
+#include "log.h"
+#include "registry.h"
+#include "self_metrics.h"
+#include "strbuf.h"
+
+struct apply;
+
+struct apply_options {
+	uint64_t store; /* identity of the state: random, kept with it */
+	uint64_t epoch; /* random, of this run */
+	uint32_t lease_ms;
+	uint32_t grace_ms;
+	uint32_t message_bytes; /* the longest request and reply */
+	uint32_t json_bytes;	/* the longest JSON message */
+	uint32_t folded_memory; /* folded sessions remembered; 0: default */
+	uint64_t started_ms;
+	const char *version;
+};
+
+/* Who is at the other end of a connection, as the kernel says. */
+struct apply_peer {
+	uint64_t connection; /* a number of the caller's, for logs */
+	pid_t pid;	     /* 0: not visible from here */
+	uid_t uid;
+	uint64_t
+	    process_start; /* of the process, in clock ticks since boot; 0: unknown */
+	struct apply_binding *bindings; /* apply's own: NULL at first */
+};
+
+/* registry, self, log and naming outlive it. NULL when memory is out. */
+struct apply *apply_new(const struct apply_options *options, struct registry *registry,
+    struct self_metrics *self, struct log *log);
+void apply_free(struct apply *a);
+
+/*
+ * One request, without its backtrace, binary or JSON. The reply is appended to reply
+ * (empty only when memory is out); it must not leave before the turn's journal write.
+ * Refusals are counted and logged here.
+ */
+void apply_request(struct apply *a, struct apply_peer *peer, const void *payload,
+    size_t bytes, uint64_t now_ms, struct strbuf *reply);
+
+/*
+ * The connection is gone and was read to its end. process_gone: its process is certainly
+ * dead, so nobody can come back for its sessions.
+ */
+void apply_disconnect(
+    struct apply *a, struct apply_peer *peer, bool process_gone, uint64_t now_ms);
+
+/* Leases and graces that have run out by now. Call at least every apply_due_ms(). */
+void apply_tick(struct apply *a, uint64_t now_ms);
+/* Milliseconds until apply_tick() has something to do; UINT64_MAX: nothing is pending. */
+uint64_t apply_due_ms(const struct apply *a, uint64_t now_ms);
+
+/* Refresh the self-metrics that are states: workers, series. Before each scrape. */
+void apply_refresh(struct apply *a);
+
+/* True if a live worker has a metric at an endpoint of that name, anywhere. */
+bool apply_endpoint_live(const struct apply *a, const char *endpoint);
+/* True once a worker has said HELLO. */
+bool apply_had_worker(const struct apply *a);
+
+/* The daemon's state as JSON, what STATUS answers. */
+void apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out);
+
+#endif /* APPLY_H */

@@ -1,0 +1,737 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's column: its cells, and what they add to the registry. The interface is in
+ * registry.h.
+ */
+#include <stdlib.h>
+
+#include "registry.h"
+#include "registry_parts.h"
+
+/* A cell's slot: what kind of cell it is, and below that the number of its total
+ * (counters, histograms) or of its series (gauges). */
+enum cell_kind {
+	CELL_FREE,
+	CELL_COUNTER,
+	CELL_BUCKET_FIRST, /* a histogram's first cell */
+	CELL_BUCKET,
+	CELL_SUM,
+	CELL_GAUGE,
+	CELL_LAST_TIME /* behind a gauge merged by last: when it was set */
+};
+
+#define SLOT_KIND_SHIFT 29
+#define SLOT_NUMBER	((1U << SLOT_KIND_SHIFT) - 1)
+
+#define OWN_WORKER "daemon" /* the name of the daemon's own column */
+
+static enum cell_kind
+slot_kind(uint32_t slot)
+{
+	return slot >> SLOT_KIND_SHIFT;
+}
+
+static uint32_t
+slot_of(enum cell_kind kind, uint32_t number)
+{
+	return (uint32_t)kind << SLOT_KIND_SHIFT | number;
+}
+
+/* True for the cells that a child starts with. */
+static bool
+is_first(enum cell_kind kind)
+{
+	return kind == CELL_COUNTER || kind == CELL_BUCKET_FIRST || kind == CELL_GAUGE;
+}
+
+static uint32_t
+series_of_slot(const struct registry *r, uint32_t slot)
+{
+	if (slot_kind(slot) == CELL_GAUGE)
+		return slot & SLOT_NUMBER;
+	return totals_series(&r->totals, slot & SLOT_NUMBER);
+}
+
+static uint32_t
+cells_of(const struct family *family)
+{
+	return message_cells(family->kind, family->merge, family->n_bounds);
+}
+
+struct column *
+registry_column(const struct registry *r, uint32_t number)
+{
+	return *(struct column **)slab_at(&r->columns, number);
+}
+
+/* ---- Columns ----------------------------------------------------------- */
+
+struct column *
+registry_column_new(struct registry *r, struct wire_text worker)
+{
+	struct column *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->worker = labels_string(r->labels, worker);
+	c->number = c->worker ? slab_new(&r->columns) : 0;
+	if (c->number == 0) {
+		labels_string_release(r->labels, c->worker);
+		free(c);
+		return NULL;
+	}
+	*(struct column **)slab_at(&r->columns, c->number) = c;
+	return c;
+}
+
+bool
+registry_column_rename(struct registry *r, struct column *c, struct wire_text worker)
+{
+	uint32_t name = labels_string(r->labels, worker);
+
+	if (name == 0)
+		return false;
+	labels_string_release(r->labels, c->worker);
+	c->worker = name;
+	return true;
+}
+
+static bool
+make_cells(struct column *c, uint32_t end)
+{
+	uint32_t room = c->room ? c->room : 64;
+	uint64_t *old;
+	uint32_t *slot;
+
+	if (end <= c->room)
+		return true;
+	while (room < end)
+		room *= 2;
+	old = realloc(c->old, room * sizeof(*old));
+	if (old == NULL)
+		return false;
+	c->old = old;
+	slot = realloc(c->slot, room * sizeof(*slot));
+	if (slot == NULL)
+		return false;
+	c->slot = slot;
+	memset(slot + c->room, 0, (room - c->room) * sizeof(*slot));
+	c->room = room;
+	return true;
+}
+
+/* ---- Gauges' parts ----------------------------------------------------- */
+
+static struct part *
+part_at(const struct registry *r, uint32_t number)
+{
+	return slab_at(&r->parts, number);
+}
+
+/* Parts keep the order in which they came. */
+static bool
+part_add(struct registry *r, struct series *s, const struct column *c, uint32_t cell)
+{
+	uint32_t number = slab_new(&r->parts);
+	uint32_t *link = &s->at;
+
+	if (number == 0)
+		return false;
+	*part_at(r, number) = (struct part){ .column = c->number, .cell = cell };
+	while (*link)
+		link = &part_at(r, *link)->next;
+	*link = number;
+	return true;
+}
+
+static void
+part_remove(struct registry *r, struct series *s, const struct column *c, uint32_t cell)
+{
+	for (uint32_t *link = &s->at; *link; link = &part_at(r, *link)->next) {
+		uint32_t number = *link;
+		struct part *part = part_at(r, number);
+
+		if (part->column == c->number && part->cell == cell) {
+			*link = part->next;
+			slab_release(&r->parts, number);
+			return;
+		}
+	}
+}
+
+/* The cell of a column's part in a gauge; false if it has none. */
+static bool
+part_find(const struct registry *r, const struct series *s, const struct column *c,
+    uint32_t *ret_cell)
+{
+	for (uint32_t at = s->at; at; at = part_at(r, at)->next)
+		if (part_at(r, at)->column == c->number) {
+			*ret_cell = part_at(r, at)->cell;
+			return true;
+		}
+	return false;
+}
+
+/* A visible part that was set: its value, else false. */
+static bool
+part_value(const struct registry *r, const struct part *part, double *ret_value,
+    uint64_t *ret_time)
+{
+	const struct column *c = registry_column(r, part->column);
+
+	if (c->hidden || c->old[part->cell] == REGISTRY_UNSET)
+		return false;
+	*ret_value = wire_double(c->old[part->cell]);
+	if (ret_time)
+		*ret_time = c->old[part->cell + 1];
+	return true;
+}
+
+/* NaN says nothing about the smallest or largest: it counts only when there is no other.
+ */
+static double
+merged(enum message_merge merge, double a, double b)
+{
+	switch (merge) {
+	case MESSAGE_MIN:
+		return fmin(a, b);
+	case MESSAGE_MAX:
+		return fmax(a, b);
+	case MESSAGE_SUM:
+	case MESSAGE_LAST:
+	case MESSAGE_EACH:
+		break;
+	}
+	return a + b;
+}
+
+bool
+registry_gauge(const struct registry *r, const struct family *f, const struct series *s,
+    double *ret_value)
+{
+	bool last = f->merge == MESSAGE_LAST, found = false;
+	uint64_t time = 0, latest = 0;
+	double value, total = 0;
+
+	for (uint32_t at = s->at; at; at = part_at(r, at)->next) {
+		if (!part_value(r, part_at(r, at), &value, last ? &time : NULL))
+			continue;
+		if (!found)
+			total = value;
+		else if (!last)
+			total = merged(f->merge, total, value);
+		else if (time >= latest)
+			total = value;
+		if (!found || time >= latest)
+			latest = time;
+		found = true;
+	}
+	if (found)
+		*ret_value = total;
+	return found;
+}
+
+bool
+registry_gauge_part(const struct registry *r, uint32_t *at, double *ret_value,
+    struct wire_text *ret_worker)
+{
+	while (*at) {
+		const struct part *part = part_at(r, *at);
+
+		*at = part->next;
+		if (!part_value(r, part, ret_value, NULL))
+			continue;
+		*ret_worker =
+		    labels_text(r->labels, registry_column(r, part->column)->worker);
+		return true;
+	}
+	return false;
+}
+
+/* ---- Metrics ----------------------------------------------------------- */
+
+static bool
+same_metric(const struct column_metric *a, const struct column_metric *b)
+{
+	return a->family == b->family && a->level == b->level && a->n == b->n &&
+	       a->n_variable == b->n_variable &&
+	       memcmp(a->label, b->label, a->n * sizeof(a->label[0])) == 0;
+}
+
+/* A live family of m's name and shape: resolving m again cannot change anything. */
+static bool
+is_named(const struct column_metric *metric, const struct message_metric *m)
+{
+	return wire_text_is(m->name, metric->family->name) &&
+	       family_check_shape(metric->family, m, NULL) == REASON_NONE;
+}
+
+static bool
+make_metrics(struct column *c, uint32_t id)
+{
+	uint32_t room = c->metric_room ? c->metric_room : 16;
+	struct column_metric **metric;
+
+	if (id < c->metric_room)
+		return true;
+	while (room <= id)
+		room *= 2;
+	metric = realloc(c->metric, room * sizeof(struct column_metric *));
+	if (metric == NULL)
+		return false;
+	for (uint32_t i = c->metric_room; i < room; i++)
+		metric[i] = NULL;
+	c->metric = metric;
+	c->metric_room = room;
+	return true;
+}
+
+enum reason
+registry_define_metric(struct registry *r, struct column *c,
+    const struct message_metric *m, struct refusal *refusal)
+{
+	struct column_metric *metric, *before;
+	enum reason reason;
+
+	if (m->id >= REGISTRY_SPARSE + 4 * (uint64_t)c->n_metrics)
+		return refuse(refusal, REASON_MESSAGE,
+		    "the metric number %u is too high: metrics are numbered from 0",
+		    m->id);
+	if (!make_metrics(c, m->id))
+		return refuse(refusal, REASON_MEMORY, "out of memory");
+	before = c->metric[m->id];
+	if (before && !is_named(before, m))
+		return refuse(refusal, REASON_DUPLICATE,
+		    "the metric number %u is '%s' already", m->id, before->family->name);
+	reason = registry_resolve(r, m, &metric, refusal);
+	if (reason != REASON_NONE)
+		return reason;
+	if (before) {
+		if (!same_metric(before, metric))
+			reason = refuse(refusal, REASON_DUPLICATE,
+			    "the metric number %u is '%s' with other labels already",
+			    m->id, before->family->name);
+		registry_unresolve(r, metric);
+		return reason;
+	}
+	metric->family->live++;
+	c->metric[m->id] = metric;
+	c->n_metrics++;
+	return REASON_NONE;
+}
+
+/* ---- Children ---------------------------------------------------------- */
+
+/* Give a child's cells back. Its total stays for now; its part of a gauge does not. */
+static uint32_t
+release_cells(struct registry *r, struct column *c, uint32_t cell)
+{
+	uint32_t number = series_of_slot(r, c->slot[cell]);
+	struct series *s = registry_series(r, number);
+	uint32_t n = cells_of(s->family);
+
+	if (s->family->kind == MESSAGE_GAUGE)
+		part_remove(r, s, c, cell);
+	memset(c->slot + cell, 0, n * sizeof(*c->slot));
+	c->n_cells -= n;
+	c->n_series--;
+	if (c != r->own)
+		s->live--;
+	return number;
+}
+
+void
+registry_remove_child(struct registry *r, struct column *c, uint32_t cell)
+{
+	uint32_t number;
+	struct family *family;
+
+	if (cell >= c->room || !is_first(slot_kind(c->slot[cell])))
+		return;
+	number = release_cells(r, c, cell);
+	family = registry_series(r, number)->family;
+	registry_series_settle(r, number, false);
+	registry_family_settle(r, family);
+}
+
+/* Remove every child that has a cell in the range. */
+static void
+clear_range(struct registry *r, struct column *c, uint32_t cell, uint32_t n)
+{
+	for (uint32_t i = cell; i < cell + n; i++) {
+		uint32_t first = i;
+
+		while (c->slot[first] != 0 && !is_first(slot_kind(c->slot[first])))
+			first--;
+		registry_remove_child(r, c, first);
+	}
+}
+
+static bool
+take_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
+{
+	struct series *s = registry_series(r, number);
+	const struct family *family = s->family;
+	uint32_t n = cells_of(family);
+
+	if (family->kind == MESSAGE_GAUGE && !part_add(r, s, c, cell))
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		enum cell_kind kind = family->kind == MESSAGE_COUNTER ? CELL_COUNTER
+				      : i == n - 1		      ? CELL_SUM
+				      : i == 0			      ? CELL_BUCKET_FIRST
+								      : CELL_BUCKET;
+
+		if (family->kind == MESSAGE_GAUGE)
+			kind = i == 0 ? CELL_GAUGE : CELL_LAST_TIME;
+		c->slot[cell + i] =
+		    slot_of(kind, family->kind == MESSAGE_GAUGE ? number : s->at + i);
+		c->old[cell + i] = kind == CELL_GAUGE ? REGISTRY_UNSET : 0;
+	}
+	c->n_cells += n;
+	c->n_series++;
+	/* The daemon's own part is kept data: it does not make the series live. */
+	if (c != r->own)
+		s->live++;
+	return true;
+}
+
+static enum reason
+check_child(const struct registry *r, const struct column *c,
+    const struct message_child *child, struct refusal *refusal)
+{
+	const struct column_metric *metric =
+	    child->metric < c->metric_room ? c->metric[child->metric] : NULL;
+	uint64_t n;
+
+	if (metric == NULL)
+		return refuse(refusal, REASON_MESSAGE,
+		    "the metric number %u was not defined, or was refused",
+		    child->metric);
+	if (child->n_values != metric->n_variable)
+		return refuse(refusal, REASON_LABEL, "'%s' has %u label names, not %zu",
+		    metric->family->name, metric->n_variable, child->n_values);
+	n = cells_of(metric->family);
+	if (child->cell + n > REGISTRY_SPARSE + 4 * (c->n_cells + n) ||
+	    child->cell + n > SLOT_NUMBER)
+		return refuse(refusal, REASON_CELL,
+		    "the cell %u is too high: cells are numbered densely from 0",
+		    child->cell);
+	return names_check_values(
+	    child->n_values, child->value, &r->limits.names, refusal);
+}
+
+/* The column has the series already: at this very cell (true), or where it must not. */
+static bool
+has_child(
+    const struct registry *r, const struct column *c, uint32_t number, uint32_t cell)
+{
+	return cell < c->room && is_first(slot_kind(c->slot[cell])) &&
+	       series_of_slot(r, c->slot[cell]) == number;
+}
+
+static enum reason
+check_room(const struct registry *r, const struct column *c, const struct series *s,
+    struct refusal *refusal)
+{
+	uint32_t cell;
+
+	if (c->n_series >= r->limits.series_per_worker)
+		return refuse(refusal, REASON_LIMIT,
+		    "the worker has its %u series (limits.series_per_worker)",
+		    r->limits.series_per_worker);
+	/* Twice would be two lines with one worker_id. */
+	if (s->family->merge == MESSAGE_EACH && part_find(r, s, c, &cell))
+		return refuse(refusal, REASON_DUPLICATE,
+		    "a series of '%s' is this worker's already, at cell %u",
+		    s->family->name, cell);
+	return REASON_NONE;
+}
+
+enum reason
+registry_define_child(struct registry *r, struct column *c,
+    const struct message_child *child, bool *ret_new, struct refusal *refusal)
+{
+	enum reason reason = check_child(r, c, child, refusal);
+	struct column_metric *metric;
+	uint32_t number, n;
+	bool made;
+
+	if (reason != REASON_NONE)
+		return reason;
+	metric = c->metric[child->metric];
+	n = cells_of(metric->family);
+	reason = registry_series_take(r, metric, child->value, &number, &made, refusal);
+	if (reason != REASON_NONE)
+		return reason;
+	if (ret_new)
+		*ret_new = !has_child(r, c, number, child->cell);
+	if (has_child(r, c, number, child->cell))
+		return REASON_NONE;
+	reason = check_room(r, c, registry_series(r, number), refusal);
+	if (reason == REASON_NONE && !make_cells(c, child->cell + n))
+		reason = refuse(refusal, REASON_MEMORY, "out of memory");
+	if (reason == REASON_NONE) {
+		/* Held, so that clearing the cells does not take it off the page. */
+		registry_series(r, number)->live++;
+		clear_range(r, c, child->cell, n);
+		if (!take_cells(r, c, number, child->cell))
+			reason = refuse(refusal, REASON_MEMORY, "out of memory");
+		registry_series(r, number)->live--;
+	}
+	/* Refused: a series that was made for it goes again. */
+	registry_series_settle(r, number, !made);
+	return reason;
+}
+
+/* ---- Values ------------------------------------------------------------ */
+
+static enum reason
+check_counter(uint32_t cell, double old, double v, struct refusal *refusal)
+{
+	if (isfinite(v) && v >= old)
+		return REASON_NONE;
+	return refuse(refusal, REASON_VALUE,
+	    "the counter at cell %u is not finite, or went down from %g to %g", cell, old,
+	    v);
+}
+
+static enum reason
+check_record(
+    const struct column *c, uint32_t cell, uint64_t bits, struct refusal *refusal)
+{
+	double v = wire_double(bits);
+
+	if (cell == MESSAGE_CELL_DROPPED)
+		return check_counter(cell, c->dropped, v, refusal);
+	switch (cell < c->room ? slot_kind(c->slot[cell]) : CELL_FREE) {
+	case CELL_FREE:
+		return refuse(refusal, REASON_CELL, "the cell %u is not defined", cell);
+	case CELL_COUNTER:
+	case CELL_BUCKET_FIRST:
+	case CELL_BUCKET:
+		return check_counter(cell, wire_double(c->old[cell]), v, refusal);
+	case CELL_SUM:
+		if (!isfinite(v))
+			return refuse(refusal, REASON_VALUE,
+			    "the sum at cell %u is not finite", cell);
+		return REASON_NONE;
+	case CELL_GAUGE:
+	case CELL_LAST_TIME:
+		return REASON_NONE;
+	}
+	return REASON_NONE;
+}
+
+enum reason
+registry_check_records(const struct column *c, const uint8_t *records, uint32_t count,
+    struct refusal *refusal)
+{
+	enum reason reason = REASON_NONE;
+
+	for (uint32_t i = 0; i < count && reason == REASON_NONE; i++) {
+		const uint8_t *p = records + (size_t)i * MESSAGE_RECORD_BYTES;
+
+		reason = check_record(c, wire_load_u32(p), wire_load_u64(p + 4), refusal);
+	}
+	return reason;
+}
+
+static void
+apply_record(struct registry *r, struct column *c, uint32_t cell, uint64_t bits)
+{
+	uint32_t slot;
+
+	if (cell == MESSAGE_CELL_DROPPED) {
+		r->client_dropped += wire_double(bits) - c->dropped;
+		c->dropped = wire_double(bits);
+		return;
+	}
+	slot = c->slot[cell];
+	switch (slot_kind(slot)) {
+	case CELL_COUNTER:
+	case CELL_BUCKET_FIRST:
+	case CELL_BUCKET:
+	case CELL_SUM:
+		*totals_at(&r->totals, slot & SLOT_NUMBER) +=
+		    wire_double(bits) - wire_double(c->old[cell]);
+		c->old[cell] = bits;
+		return;
+	case CELL_GAUGE:
+		c->old[cell] = bits == REGISTRY_UNSET ? wire_bits((double)NAN) : bits;
+		return;
+	case CELL_LAST_TIME:
+		c->old[cell] = bits;
+		return;
+	case CELL_FREE:
+		return;
+	}
+}
+
+void
+registry_apply_records(
+    struct registry *r, struct column *c, const uint8_t *records, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *p = records + (size_t)i * MESSAGE_RECORD_BYTES;
+
+		apply_record(r, c, wire_load_u32(p), wire_load_u64(p + 4));
+	}
+}
+
+/* ---- The end of a column ------------------------------------------------ */
+
+static void
+column_free(struct registry *r, struct column *c)
+{
+	for (uint32_t i = 0; i < c->metric_room; i++) {
+		struct family *family = c->metric[i] ? c->metric[i]->family : NULL;
+
+		registry_unresolve(r, c->metric[i]);
+		if (family) {
+			family->live--;
+			registry_family_settle(r, family);
+		}
+	}
+	labels_string_release(r->labels, c->worker);
+	slab_release(&r->columns, c->number);
+	free(c->metric);
+	free(c->old);
+	free(c->slot);
+	free(c);
+}
+
+void
+registry_column_fold(struct registry *r, struct column *c)
+{
+	for (uint32_t cell = 0; cell < c->room; cell++)
+		if (is_first(slot_kind(c->slot[cell])))
+			registry_series_settle(r, release_cells(r, c, cell), true);
+	column_free(r, c);
+}
+
+const char *
+registry_metric_name(const struct column *c, uint32_t id)
+{
+	return c->metric[id]->family->name;
+}
+
+bool
+registry_column_has_endpoint(
+    const struct registry *r, const struct column *c, const char *endpoint)
+{
+	uint32_t depth;
+
+	for (uint32_t i = 0; i < c->metric_room; i++) {
+		struct wire_text name;
+
+		if (c->metric[i] == NULL)
+			continue;
+		name = labels_level_name(r->labels, c->metric[i]->level, &depth);
+		if (depth == MESSAGE_LEVELS_MAX && wire_text_is(name, endpoint))
+			return true;
+	}
+	return false;
+}
+
+/* ---- The daemon's own part ---------------------------------------------- */
+
+enum reason
+registry_retain(struct registry *r, const struct message_metric *m, uint32_t *ret_series,
+    struct refusal *refusal)
+{
+	struct column_metric *metric;
+	enum reason reason = registry_resolve(r, m, &metric, refusal);
+	struct family *family;
+	bool made;
+
+	if (reason != REASON_NONE)
+		return reason;
+	family = metric->family;
+	reason = registry_series_take(r, metric, NULL, ret_series, &made, refusal);
+	registry_unresolve(r, metric);
+	registry_family_settle(r, family);
+	return reason;
+}
+
+void
+registry_retained_add(struct registry *r, uint32_t series, double n)
+{
+	*totals_at(&r->totals, registry_series(r, series)->at) += n;
+}
+
+void
+registry_retained_observe(struct registry *r, uint32_t series, double v)
+{
+	const struct series *s = registry_series(r, series);
+	uint32_t i = 0;
+
+	while (i < s->family->n_bounds && v > s->family->bounds[i])
+		i++;
+	*totals_at(&r->totals, s->at + i) += 1;
+	*totals_at(&r->totals, s->at + s->family->n_bounds + 1) += v;
+}
+
+/* The first run of n free cells. */
+static uint32_t
+free_cells(const struct column *c, uint32_t n)
+{
+	uint32_t run = 0;
+
+	for (uint32_t cell = 0; cell < c->room; cell++) {
+		run = c->slot[cell] == 0 ? run + 1 : 0;
+		if (run == n)
+			return cell + 1 - n;
+	}
+	return c->room;
+}
+
+static bool
+own_cell(struct registry *r, uint32_t number, uint32_t *ret_cell)
+{
+	const struct series *s = registry_series(r, number);
+	uint32_t n = cells_of(s->family);
+
+	if (r->own == NULL)
+		r->own = registry_column_new(r, wire_text(OWN_WORKER));
+	if (r->own == NULL)
+		return false;
+	if (part_find(r, s, r->own, ret_cell))
+		return true;
+	*ret_cell = free_cells(r->own, n);
+	if (!make_cells(r->own, *ret_cell + n) ||
+	    !take_cells(r, r->own, number, *ret_cell))
+		return false;
+	/* The daemon's part is kept data: it does not make the series live. */
+	registry_series(r, number)->live--;
+	return true;
+}
+
+bool
+registry_retained_set(
+    struct registry *r, uint32_t series, double v, bool add, uint64_t now_ns)
+{
+	uint32_t cell;
+	uint64_t *old;
+
+	if (!own_cell(r, series, &cell))
+		return false;
+	old = &r->own->old[cell];
+	if (add && *old != REGISTRY_UNSET)
+		v += wire_double(*old);
+	apply_record(r, r->own, cell, wire_bits(v));
+	if (registry_series(r, series)->family->merge == MESSAGE_LAST)
+		apply_record(r, r->own, cell + 1, now_ns);
+	return true;
+}
+
+void
+registry_retained_unset(struct registry *r, uint32_t series)
+{
+	struct series *s = registry_series(r, series);
+	uint32_t cell;
+
+	if (r->own && part_find(r, s, r->own, &cell))
+		release_cells(r, r->own, cell);
+	registry_series_settle(r, series, false);
+}

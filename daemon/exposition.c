@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exposition.h"
+
+#include <stdlib.h>
+
+#define PREFIX "dynamo_"
+
+/*
+ * Two sequences sorted by name are merged: the registry's families (with the prefix) and
+ * the self-metrics. The cursor remembers names and positions, never pointers: any family
+ * may be gone, and any new one be there, when the next slice comes.
+ */
+struct exposition {
+	const struct registry *registry;
+	const struct self_metrics *self;
+	struct message_level level;
+	bool nowhere;	/* nothing is at that level now */
+	uint32_t place; /* the level's number, during a slice */
+	char *copied;	/* the filter's texts */
+	size_t n_names;
+	struct wire_text *names;
+	char *name; /* of the registry's family that comes next or is under way; NULL: the
+		       first */
+	uint32_t number;	    /* of the family under way, or 0 */
+	uint32_t member;	    /* its next member */
+	enum self_metric self_next; /* the next self-metric */
+	bool head_done;		    /* HELP and TYPE of the family under way are out */
+	bool failed;
+};
+
+static void
+add_text(struct strbuf *out, struct wire_text t)
+{
+	strbuf_add(out, t.at, t.bytes);
+}
+
+/* ---- The filter -------------------------------------------------------- */
+
+static struct wire_text
+copy_text(char **at, struct wire_text t)
+{
+	struct wire_text copy = { *at, t.bytes };
+
+	if (t.bytes)
+		memcpy(*at, t.at, t.bytes);
+	*at += t.bytes;
+	return copy;
+}
+
+static bool
+copy_filter(struct exposition *e, const struct exposition_filter *filter)
+{
+	size_t bytes = 1;
+	char *at;
+
+	for (size_t i = 0; i < filter->level.depth; i++)
+		bytes += filter->level.name[i].bytes;
+	for (size_t i = 0; i < filter->n_names; i++)
+		bytes += filter->names[i].bytes;
+	e->copied = at = malloc(bytes);
+	e->names = malloc((filter->n_names + 1) * sizeof(*e->names));
+	if (e->copied == NULL || e->names == NULL)
+		return false;
+	e->level.depth = filter->level.depth;
+	for (size_t i = 0; i < filter->level.depth; i++)
+		e->level.name[i] = copy_text(&at, filter->level.name[i]);
+	e->n_names = filter->n_names;
+	for (size_t i = 0; i < filter->n_names; i++)
+		e->names[i] = copy_text(&at, filter->names[i]);
+	return true;
+}
+
+struct exposition *
+exposition_new(const struct registry *registry, const struct self_metrics *self,
+    const struct exposition_filter *filter)
+{
+	static const struct exposition_filter everything;
+	struct exposition *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		return NULL;
+	e->registry = registry;
+	e->self = self;
+	if (!copy_filter(e, filter ? filter : &everything)) {
+		exposition_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+void
+exposition_free(struct exposition *e)
+{
+	if (e == NULL)
+		return;
+	free(e->copied);
+	free(e->names);
+	free(e->name);
+	free(e);
+}
+
+static bool
+name_wanted(const struct exposition *e, const char *prefix, const char *name)
+{
+	size_t n = strlen(prefix), bytes = n + strlen(name);
+
+	for (size_t i = 0; i < e->n_names; i++)
+		if (e->names[i].bytes == bytes &&
+		    memcmp(e->names[i].at, prefix, n) == 0 &&
+		    memcmp(e->names[i].at + n, name, bytes - n) == 0)
+			return true;
+	return e->n_names == 0;
+}
+
+/* ---- Lines ------------------------------------------------------------- */
+
+static void
+add_head(struct strbuf *out, const char *prefix, const char *name, const char *help,
+    enum message_kind kind)
+{
+	if (help[0] != '\0')
+		strbuf_addf(out, "# HELP %s%s %s\n", prefix, name, help);
+	strbuf_addf(out, "# TYPE %s%s %s\n", prefix, name, message_kind_word(kind));
+}
+
+/* What a line has between its name and its value, without le and the closing brace. */
+struct line_labels {
+	const struct labels *labels;
+	const struct labels_schema *schema;
+	const uint32_t *value;
+	struct wire_text worker;
+	const char *own; /* a self-metric's, rendered; then the others are not used */
+};
+
+static void
+add_labels(struct strbuf *out, const struct line_labels *l, const char *le)
+{
+	const struct labels_schema *s = l->schema;
+	bool open = l->own ? l->own[0] != '\0' : s->literal[s->n + 1] > 0;
+
+	if (l->own) {
+		strbuf_adds(out, l->own);
+	} else {
+		for (uint32_t i = 0; i < s->n; i++) {
+			strbuf_add(out, s->text + s->literal[i],
+			    s->literal[i + 1] - s->literal[i]);
+			add_text(out, l->value[i] == LABELS_WORKER
+					  ? l->worker
+					  : labels_text(l->labels, l->value[i]));
+		}
+		strbuf_add(out, s->text + s->literal[s->n],
+		    s->literal[s->n + 1] - s->literal[s->n]);
+	}
+	if (le)
+		strbuf_addf(out, "%sle=\"%s\"", open ? "," : "{", le);
+	if (open || le)
+		strbuf_addc(out, '}');
+}
+
+static void
+add_line(struct strbuf *out, const char *prefix, const char *name, const char *suffix,
+    const struct line_labels *l, const char *le, double v)
+{
+	strbuf_adds(out, prefix);
+	strbuf_adds(out, name);
+	strbuf_adds(out, suffix);
+	add_labels(out, l, le);
+	strbuf_addc(out, ' ');
+	strbuf_add_value(out, v);
+	strbuf_addc(out, '\n');
+}
+
+/* cells: a count for each bucket, +Inf last, then the sum. */
+static void
+add_histogram(struct strbuf *out, const char *prefix, const char *name,
+    const struct line_labels *l, uint32_t n_bounds, const double *bounds,
+    const double *cells)
+{
+	char le[STRBUF_VALUE_BYTES];
+	double count = 0;
+
+	for (uint32_t i = 0; i <= n_bounds; i++) {
+		count += cells[i];
+		strbuf_format_value(le, i < n_bounds ? bounds[i] : (double)INFINITY);
+		add_line(out, prefix, name, "_bucket", l, le, count);
+	}
+	add_line(out, prefix, name, "_sum", l, NULL, cells[n_bounds + 1]);
+	add_line(out, prefix, name, "_count", l, NULL, count);
+}
+
+/* ---- Self-metrics ------------------------------------------------------- */
+
+static void
+self_labels(struct strbuf *out, const struct self_row *row, size_t series)
+{
+	size_t second = 1;
+	const char *comma = row->constant ? "," : "";
+
+	while (row->label[1] && row->value[1][second])
+		second++;
+	strbuf_add(out, "", 0);
+	if (row->constant || row->label[0])
+		strbuf_addf(out, "{%s", row->constant ? row->constant : "");
+	if (row->label[1]) /* by name, as everywhere: code, then path */
+		strbuf_addf(out, "%s%s=\"%s\",%s=\"%s\"", comma, row->label[1],
+		    row->value[1][series % second], row->label[0],
+		    row->value[0][series / second]);
+	else if (row->label[0])
+		strbuf_addf(
+		    out, "%s%s=\"%s\"", comma, row->label[0], row->value[0][series]);
+}
+
+static void
+add_self(const struct exposition *e, struct strbuf *out, enum self_metric m)
+{
+	const struct self_row *row = &self_table[m];
+	struct strbuf labels = STRBUF_EMPTY;
+	bool head = false;
+
+	for (size_t i = 0; i < self_series(m); i++) {
+		const double *cells = self_cells(e->self, m, i);
+		struct line_labels l = { 0 };
+
+		if (cells == NULL)
+			continue;
+		if (!head)
+			add_head(out, "", row->name, row->help, row->kind);
+		head = true;
+		strbuf_reset(&labels);
+		self_labels(&labels, row, i);
+		if (labels.failed)
+			out->failed = true;
+		l.own = labels.failed ? "" : labels.at;
+		if (row->kind == MESSAGE_HISTOGRAM)
+			add_histogram(out, "", row->name, &l, (uint32_t)self_bounds(m),
+			    row->bounds, cells);
+		else
+			add_line(out, "", row->name, "", &l, NULL, cells[0]);
+	}
+	strbuf_free(&labels);
+}
+
+/* ---- Families ----------------------------------------------------------- */
+
+static bool
+level_wanted(const struct exposition *e, uint32_t level)
+{
+	uint32_t place;
+
+	if (e->level.depth == 0)
+		return true;
+	return labels_level_find(registry_labels(e->registry), &e->level, &place) &&
+	       labels_level_within(registry_labels(e->registry), level, place);
+}
+
+static void
+family_head(struct exposition *e, struct strbuf *out, const struct family *f)
+{
+	if (!e->head_done)
+		add_head(out, PREFIX, f->name, f->help, f->kind);
+	e->head_done = true;
+}
+
+static void
+add_gauge(struct exposition *e, struct strbuf *out, const struct family *f,
+    const struct series *s, struct line_labels *l)
+{
+	double v;
+
+	if (f->merge != MESSAGE_EACH) {
+		if (!registry_gauge(e->registry, f, s, &v))
+			return;
+		family_head(e, out, f);
+		add_line(out, PREFIX, f->name, "", l, NULL, v);
+		return;
+	}
+	for (uint32_t at = s->at;
+	     registry_gauge_part(e->registry, &at, &v, &l->worker);) {
+		family_head(e, out, f);
+		add_line(out, PREFIX, f->name, "", l, NULL, v);
+	}
+}
+
+static void
+add_totals(struct exposition *e, struct strbuf *out, const struct family *f,
+    const struct series *s, const struct line_labels *l)
+{
+	family_head(e, out, f);
+	if (f->kind == MESSAGE_COUNTER)
+		add_line(
+		    out, PREFIX, f->name, "", l, NULL, *registry_totals(e->registry, s));
+	else
+		add_histogram(out, PREFIX, f->name, l, f->n_bounds, f->bounds,
+		    registry_totals(e->registry, s));
+}
+
+static void
+add_member(struct exposition *e, struct strbuf *out, const struct family *f,
+    const struct series *s)
+{
+	struct line_labels l = { .labels = registry_labels(e->registry) };
+
+	l.schema = labels_set_schema(l.labels, s->set, &l.value);
+	if (!level_wanted(e, l.schema->level))
+		return;
+	if (f->kind == MESSAGE_GAUGE)
+		add_gauge(e, out, f, s, &l);
+	else
+		add_totals(e, out, f, s, &l);
+}
+
+/* ---- The cursor --------------------------------------------------------- */
+
+/* The family to render next: the one under way if it is still there, else the next by
+ * name. */
+static const struct family *
+next_family(struct exposition *e)
+{
+	const struct registry *r = e->registry;
+	uint32_t i = e->name ? registry_family_from(r, e->name) : 0;
+	const struct family *f = i < registry_families(r) ? registry_family(r, i) : NULL;
+
+	/* Under way, but gone, or replaced by another of its name: go past it. */
+	if (f && e->number && f->number != e->number && strcmp(f->name, e->name) == 0)
+		f = i + 1 < registry_families(r) ? registry_family(r, i + 1) : NULL;
+	return f;
+}
+
+static void
+family_begin(struct exposition *e, const struct family *f)
+{
+	char *name;
+
+	if (e->number == f->number)
+		return;
+	name = strdup(f->name);
+	if (name == NULL) {
+		e->failed = true;
+		return;
+	}
+	free(e->name);
+	e->name = name;
+	e->number = f->number;
+	e->member = 0;
+	e->head_done = false;
+}
+
+/* The smallest name above the family's: it is next in order, whatever comes or goes. */
+static void
+family_end(struct exposition *e)
+{
+	size_t n = strlen(e->name);
+	char *name = realloc(e->name, n + 2);
+
+	if (name == NULL) {
+		e->failed = true;
+		return;
+	}
+	name[n] = '\x01';
+	name[n + 1] = '\0';
+	e->name = name;
+	e->number = 0;
+}
+
+static void
+add_family(struct exposition *e, struct strbuf *out, const struct family *f, size_t end)
+{
+	family_begin(e, f);
+	if (e->failed)
+		return;
+	if (!name_wanted(e, PREFIX, f->name))
+		e->member = f->n_members;
+	while (e->member < f->n_members && out->bytes < end) {
+		const struct series *s = registry_member(e->registry, f, e->member++);
+
+		if (s)
+			add_member(e, out, f, s);
+	}
+	if (e->member >= f->n_members)
+		family_end(e);
+}
+
+static bool
+self_is_next(const struct exposition *e, const struct family *f)
+{
+	const char *own;
+
+	if (e->self_next >= SELF_END || f == NULL)
+		return e->self_next < SELF_END;
+	own = self_table[e->self_next].name;
+	if (strncmp(own, PREFIX, strlen(PREFIX)) != 0)
+		return strcmp(own, PREFIX) < 0;
+	return strcmp(own + strlen(PREFIX), f->name) < 0;
+}
+
+bool
+exposition_slice(struct exposition *e, struct strbuf *out, size_t most)
+{
+	size_t end = out->bytes + most;
+
+	e->nowhere =
+	    !labels_level_find(registry_labels(e->registry), &e->level, &e->place);
+	while (out->bytes < end && !out->failed && !e->failed) {
+		const struct family *f = next_family(e);
+
+		if (self_is_next(e, f)) {
+			enum self_metric m = e->self_next++;
+
+			if (e->self && e->level.depth == 0 &&
+			    name_wanted(e, "", self_table[m].name))
+				add_self(e, out, m);
+		} else if (f) {
+			add_family(e, out, f, end);
+		} else {
+			return false;
+		}
+	}
+	if (e->failed)
+		out->failed = true;
+	return !out->failed;
+}

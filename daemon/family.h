@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * family.h - families: a name, one shape, and the series that are its members. Kept
+ * sorted by name, as they are printed. One thread.
+ */
+#ifndef FAMILY_H
+#define FAMILY_H
+
+#include "message.h"
+
+/* In family.member: a hole, with the position + 1 of the next one. */
+#define FAMILY_HOLE 0x80000000U
+
+struct family {
+	uint32_t number;   /* never used again */
+	char *name;	   /* without prefix */
+	char *help;	   /* escaped; "" if there is none */
+	bool help_differs; /* another help was seen, and logged */
+	enum message_kind kind;
+	enum message_merge merge;
+	uint32_t n_bounds;
+	double *bounds;
+	uint32_t live;	   /* definitions by live workers */
+	uint32_t n_series; /* members that are no holes */
+	/* Numbers of series. A member never moves, so that a walk by position survives
+	 * what comes and goes. */
+	uint32_t *member;
+	uint32_t n_members;
+	uint32_t room;
+	uint32_t hole; /* position + 1 of the first hole */
+};
+
+struct families {
+	struct family **by_name;
+	uint32_t n;
+	uint32_t room;
+	uint32_t next_number;
+};
+
+void families_free(struct families *f);
+/* The position of the first family whose name is not below name. */
+uint32_t families_from(const struct families *f, struct wire_text name);
+struct family *families_find(const struct families *f, struct wire_text name);
+
+/* A new family without members; the name must be free. NULL when memory is out. */
+struct family *family_new(struct families *f, const struct message_metric *m);
+void family_free(struct families *f, struct family *family);
+
+/* REASON_NONE if m has the shape of the family, else a reason with its sentence. */
+enum reason family_check_shape(
+    const struct family *family, const struct message_metric *m, struct refusal *refusal);
+
+/*
+ * The family, if any, whose samples would have the names of m's, or m that of its own:
+ * a histogram x is printed as x_bucket, x_sum and x_count. position starts at 0 and
+ * counts on; NULL at the end.
+ */
+struct family *families_collision(
+    const struct families *f, const struct message_metric *m, uint32_t *position);
+
+/* False when memory is out. */
+bool family_add_member(struct family *family, uint32_t series, uint32_t *ret_position);
+void family_remove_member(struct family *family, uint32_t position);
+
+/* Totals of a series of this family: 0 for a gauge. */
+uint32_t family_totals(const struct family *family);
+
+#endif /* FAMILY_H */

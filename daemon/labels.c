@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "labels.h"
+
+#include <stdlib.h>
+
+#include "table.h"
+
+/* Sets lie in chunks of words, so that they never move; a set's number is the position of
+ * its first word plus one. */
+#define SET_CHUNK_WORDS 65536U
+#define SET_WORDS_MAX	(MESSAGE_LABELS_MAX + 2)
+
+struct string {
+	uint32_t refs;
+	uint32_t bytes;
+	char at[];
+};
+
+struct level {
+	uint32_t refs; /* schemas, children and holders */
+	uint32_t parent;
+	uint32_t name;
+	uint32_t depth;
+};
+
+struct labels {
+	struct slab strings; /* of struct string * */
+	struct index string_index;
+	struct slab levels; /* of struct level */
+	struct index level_index;
+	struct slab schemas; /* of struct labels_schema */
+	struct index schema_index;
+	uint32_t **chunk; /* sets: schema, values */
+	uint32_t n_chunks;
+	uint32_t used;			  /* words given out of all chunks */
+	uint32_t free[SET_WORDS_MAX + 1]; /* by length: the first released set */
+	struct strbuf scratch;
+};
+
+/* ---- Strings ----------------------------------------------------------- */
+
+void
+labels_escape(struct strbuf *out, struct wire_text text, bool quotes)
+{
+	for (size_t i = 0; i < text.bytes; i++) {
+		char c = text.at[i];
+
+		if (c == '\n')
+			strbuf_adds(out, "\\n");
+		else if (c == '\\' || (c == '"' && quotes))
+			strbuf_add(out, (char[]){ '\\', c }, 2);
+		else
+			strbuf_addc(out, c);
+	}
+}
+
+static struct string *
+string_at(const struct labels *l, uint32_t number)
+{
+	return *(struct string **)slab_at(&l->strings, number);
+}
+
+static uint64_t
+string_hash(const void *owner, uint32_t number)
+{
+	const struct string *s = string_at(owner, number);
+
+	return table_hash(s->at, s->bytes);
+}
+
+static bool
+string_equal(const void *owner, uint32_t number, const void *key)
+{
+	const struct string *s = string_at(owner, number);
+
+	return wire_text_equal(
+	    (struct wire_text){ s->at, s->bytes }, *(const struct wire_text *)key);
+}
+
+static const struct index_keys string_keys = { string_hash, string_equal };
+
+static uint32_t
+string_new(struct labels *l, struct wire_text text, uint64_t hash)
+{
+	struct string *s = malloc(sizeof(*s) + text.bytes + 1);
+	uint32_t number = s ? slab_new(&l->strings) : 0;
+
+	if (number == 0)
+		goto fail;
+	s->refs = 1;
+	s->bytes = (uint32_t)text.bytes;
+	if (text.bytes)
+		memcpy(s->at, text.at, text.bytes);
+	s->at[text.bytes] = '\0';
+	*(struct string **)slab_at(&l->strings, number) = s;
+	if (index_add(&l->string_index, hash, number))
+		return number;
+	slab_release(&l->strings, number);
+fail:
+	free(s);
+	return 0;
+}
+
+/* What labels_string() looks for: the text escaped, in the scratch buffer if it must be.
+ */
+static bool
+escaped(struct labels *l, struct wire_text text, struct wire_text *ret)
+{
+	bool plain = true;
+
+	for (size_t i = 0; i < text.bytes && plain; i++)
+		plain = text.at[i] != '\n' && text.at[i] != '\\' && text.at[i] != '"';
+	*ret = text;
+	if (plain)
+		return true;
+	strbuf_reset(&l->scratch);
+	labels_escape(&l->scratch, text, true);
+	*ret = (struct wire_text){ l->scratch.at, l->scratch.bytes };
+	return !l->scratch.failed;
+}
+
+uint32_t
+labels_string(struct labels *l, struct wire_text text)
+{
+	struct wire_text key;
+	uint64_t hash;
+	uint32_t number;
+
+	if (!escaped(l, text, &key))
+		return 0;
+	hash = table_hash(key.at, key.bytes);
+	number = index_find(&l->string_index, hash, &key);
+	if (number == 0)
+		return string_new(l, key, hash);
+	string_at(l, number)->refs++;
+	return number;
+}
+
+static uint32_t
+string_take(struct labels *l, uint32_t number)
+{
+	string_at(l, number)->refs++;
+	return number;
+}
+
+void
+labels_string_release(struct labels *l, uint32_t number)
+{
+	struct string *s;
+
+	if (number == 0)
+		return;
+	s = string_at(l, number);
+	if (--s->refs > 0)
+		return;
+	index_remove(&l->string_index, string_hash(l, number), number);
+	slab_release(&l->strings, number);
+	free(s);
+}
+
+struct wire_text
+labels_text(const struct labels *l, uint32_t number)
+{
+	const struct string *s = string_at(l, number);
+
+	return (struct wire_text){ s->at, s->bytes };
+}
+
+/* ---- Levels ------------------------------------------------------------ */
+
+static struct level *
+level_at(const struct labels *l, uint32_t number)
+{
+	return slab_at(&l->levels, number);
+}
+
+static uint64_t
+level_hash_of(uint32_t parent, uint32_t name)
+{
+	return table_hash((uint32_t[]){ parent, name }, 8);
+}
+
+static uint64_t
+level_hash(const void *owner, uint32_t number)
+{
+	const struct level *v = level_at(owner, number);
+
+	return level_hash_of(v->parent, v->name);
+}
+
+static bool
+level_equal(const void *owner, uint32_t number, const void *key)
+{
+	const struct level *v = level_at(owner, number);
+	const struct level *k = key;
+
+	return v->parent == k->parent && v->name == k->name;
+}
+
+static const struct index_keys level_keys = { level_hash, level_equal };
+
+void
+labels_level_release(struct labels *l, uint32_t number)
+{
+	while (number != LABELS_RUNTIME) {
+		struct level *v = level_at(l, number);
+		uint32_t parent = v->parent, name = v->name;
+
+		if (--v->refs > 0)
+			return;
+		index_remove(&l->level_index, level_hash_of(parent, name), number);
+		slab_release(&l->levels, number);
+		labels_string_release(l, name);
+		number = parent;
+	}
+}
+
+/* The child of parent with that name. Takes over the caller's reference to parent. */
+static uint32_t
+level_below(struct labels *l, uint32_t parent, uint32_t depth, struct wire_text text)
+{
+	uint32_t name = labels_string(l, text), number = 0;
+	struct level key = { .refs = 1, .parent = parent, .name = name, .depth = depth };
+	uint64_t hash = level_hash_of(parent, name);
+
+	if (name)
+		number = index_find(&l->level_index, hash, &key);
+	if (number) {
+		level_at(l, number)->refs++;
+		labels_string_release(l, name);
+		labels_level_release(l, parent);
+		return number;
+	}
+	number = name ? slab_new(&l->levels) : 0;
+	if (number)
+		*level_at(l, number) = key;
+	if (number && index_add(&l->level_index, hash, number))
+		return number;
+	if (number)
+		slab_release(&l->levels, number);
+	labels_string_release(l, name);
+	labels_level_release(l, parent);
+	return 0;
+}
+
+bool
+labels_level(struct labels *l, const struct message_level *level, uint32_t *ret_level)
+{
+	uint32_t at = LABELS_RUNTIME;
+
+	for (size_t i = 0; i < level->depth; i++) {
+		at = level_below(l, at, (uint32_t)i + 1, level->name[i]);
+		if (at == 0)
+			return false;
+	}
+	*ret_level = at;
+	return true;
+}
+
+bool
+labels_level_find(
+    const struct labels *l, const struct message_level *level, uint32_t *ret_level)
+{
+	struct strbuf text = STRBUF_EMPTY;
+	struct level key = { 0 };
+	uint32_t at = LABELS_RUNTIME;
+	bool found = true;
+
+	for (size_t i = 0; i < level->depth && found; i++) {
+		struct wire_text name;
+
+		strbuf_reset(&text);
+		labels_escape(&text, level->name[i], true);
+		name = (struct wire_text){ text.at, text.bytes };
+		key.parent = at;
+		key.name =
+		    index_find(&l->string_index, table_hash(name.at, name.bytes), &name);
+		at = key.name
+			 ? index_find(&l->level_index, level_hash_of(at, key.name), &key)
+			 : 0;
+		found = at != 0;
+	}
+	strbuf_free(&text);
+	*ret_level = at;
+	return found;
+}
+
+bool
+labels_level_within(const struct labels *l, uint32_t level, uint32_t place)
+{
+	while (level != place && level != LABELS_RUNTIME)
+		level = level_at(l, level)->parent;
+	return level == place;
+}
+
+struct wire_text
+labels_level_name(const struct labels *l, uint32_t level, uint32_t *ret_depth)
+{
+	*ret_depth = level == LABELS_RUNTIME ? 0 : level_at(l, level)->depth;
+	if (level == LABELS_RUNTIME)
+		return (struct wire_text){ "", 0 };
+	return labels_text(l, level_at(l, level)->name);
+}
+
+/* ---- Schemas ----------------------------------------------------------- */
+
+struct schema_key {
+	uint32_t level;
+	uint32_t n;
+	const uint32_t *name;
+};
+
+static struct labels_schema *
+schema_at(const struct labels *l, uint32_t number)
+{
+	return slab_at(&l->schemas, number);
+}
+
+static uint64_t
+schema_hash_of(uint32_t level, uint32_t n, const uint32_t *name)
+{
+	return table_hash(name, n * sizeof(*name)) * 31 + level;
+}
+
+static uint64_t
+schema_hash(const void *owner, uint32_t number)
+{
+	const struct labels_schema *s = schema_at(owner, number);
+
+	return schema_hash_of(s->level, s->n, s->name);
+}
+
+static bool
+schema_equal(const void *owner, uint32_t number, const void *key)
+{
+	const struct labels_schema *s = schema_at(owner, number);
+	const struct schema_key *k = key;
+
+	return s->level == k->level && s->n == k->n &&
+	       (k->n == 0 || memcmp(s->name, k->name, k->n * sizeof(*k->name)) == 0);
+}
+
+static const struct index_keys schema_keys = { schema_hash, schema_equal };
+
+static void
+put_level(const struct labels *l, struct strbuf *out, uint32_t level)
+{
+	static const char *const words[] = { "", "namespace", "component", "endpoint" };
+	const struct level *v;
+
+	if (level == LABELS_RUNTIME)
+		return;
+	v = level_at(l, level);
+	put_level(l, out, v->parent);
+	strbuf_addf(out, "%s%s=\"%s\"", v->parent == LABELS_RUNTIME ? "" : ",",
+	    words[v->depth], string_at(l, v->name)->at);
+}
+
+/* Fill literal and text of a schema that has level and names. */
+static bool
+schema_render(const struct labels *l, struct labels_schema *s)
+{
+	struct strbuf out = STRBUF_EMPTY;
+
+	if (s->level != LABELS_RUNTIME || s->n > 0)
+		strbuf_addc(&out, '{');
+	put_level(l, &out, s->level);
+	for (uint32_t i = 0; i < s->n; i++) {
+		strbuf_addf(&out, "%s%s%s=\"", i > 0 ? "\"" : "",
+		    i > 0 || s->level != LABELS_RUNTIME ? "," : "",
+		    string_at(l, s->name[i])->at);
+		s->literal[i + 1] = (uint32_t)out.bytes;
+	}
+	if (s->n > 0)
+		strbuf_addc(&out, '"');
+	s->literal[0] = 0;
+	s->literal[s->n + 1] = (uint32_t)out.bytes;
+	s->text = out.at;
+	if (out.failed)
+		strbuf_free(&out);
+	return !out.failed;
+}
+
+static void
+schema_release(struct labels *l, uint32_t number)
+{
+	struct labels_schema *s = schema_at(l, number);
+
+	if (--s->refs > 0)
+		return;
+	index_remove(&l->schema_index, schema_hash(l, number), number);
+	for (uint32_t i = 0; i < s->n; i++)
+		labels_string_release(l, s->name[i]);
+	labels_level_release(l, s->level);
+	free(s->name);
+	free(s->literal);
+	free(s->text);
+	slab_release(&l->schemas, number);
+}
+
+static uint32_t
+schema_new(struct labels *l, const struct schema_key *key, uint64_t hash)
+{
+	uint32_t number = slab_new(&l->schemas);
+	struct labels_schema *s;
+
+	if (number == 0)
+		return 0;
+	s = schema_at(l, number);
+	s->refs = 1;
+	s->level = key->level;
+	s->n = key->n;
+	s->name = malloc((key->n + 1) * sizeof(*s->name));
+	s->literal = calloc(key->n + 2, sizeof(*s->literal));
+	if (s->name == NULL || s->literal == NULL)
+		goto fail;
+	if (key->n)
+		memcpy(s->name, key->name, key->n * sizeof(*s->name));
+	if (!schema_render(l, s) || !index_add(&l->schema_index, hash, number))
+		goto fail;
+	for (uint32_t i = 0; i < s->n; i++)
+		string_take(l, s->name[i]);
+	if (s->level != LABELS_RUNTIME)
+		level_at(l, s->level)->refs++;
+	return number;
+fail:
+	free(s->name);
+	free(s->literal);
+	free(s->text);
+	slab_release(&l->schemas, number);
+	return 0;
+}
+
+static uint32_t
+schema_take(struct labels *l, const struct schema_key *key)
+{
+	uint64_t hash = schema_hash_of(key->level, key->n, key->name);
+	uint32_t number = index_find(&l->schema_index, hash, key);
+
+	if (number == 0)
+		return schema_new(l, key, hash);
+	schema_at(l, number)->refs++;
+	return number;
+}
+
+/* ---- Sets -------------------------------------------------------------- */
+
+static uint32_t *
+set_at(const struct labels *l, uint32_t set)
+{
+	return l->chunk[(set - 1) / SET_CHUNK_WORDS] + (set - 1) % SET_CHUNK_WORDS;
+}
+
+static bool
+set_chunk_new(struct labels *l)
+{
+	uint32_t **chunk = realloc(l->chunk, (l->n_chunks + 1) * sizeof(*chunk));
+
+	if (chunk == NULL)
+		return false;
+	l->chunk = chunk;
+	chunk[l->n_chunks] = malloc(SET_CHUNK_WORDS * sizeof(**chunk));
+	if (chunk[l->n_chunks] == NULL)
+		return false;
+	l->used = l->n_chunks++ * SET_CHUNK_WORDS;
+	return true;
+}
+
+static uint32_t
+set_new(struct labels *l, uint32_t words)
+{
+	uint32_t set = l->free[words];
+
+	if (set) {
+		l->free[words] = *set_at(l, set);
+		return set;
+	}
+	if (l->used + words > l->n_chunks * SET_CHUNK_WORDS && !set_chunk_new(l))
+		return 0;
+	set = l->used + 1;
+	l->used += words;
+	return set;
+}
+
+/* Copy the labels that have a value; returns how many. */
+static uint32_t
+without_empty(const struct labels *l, size_t n, const uint32_t *name,
+    const uint32_t *value, uint32_t *ret_name, uint32_t *ret_value)
+{
+	uint32_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (value[i] == LABELS_WORKER || string_at(l, value[i])->bytes > 0) {
+			ret_name[kept] = name[i];
+			ret_value[kept++] = value[i];
+		}
+	return kept;
+}
+
+uint32_t
+labels_set(struct labels *l, uint32_t level, size_t n, const uint32_t *name,
+    const uint32_t *value)
+{
+	uint32_t kept_name[MESSAGE_LABELS_MAX + 1], kept_value[MESSAGE_LABELS_MAX + 1];
+	uint32_t kept = without_empty(l, n, name, value, kept_name, kept_value);
+	uint32_t schema = schema_take(l, &(struct schema_key){ level, kept, kept_name });
+	uint32_t set = schema ? set_new(l, kept + 1) : 0;
+	uint32_t *words;
+
+	if (set == 0) {
+		if (schema)
+			schema_release(l, schema);
+		return 0;
+	}
+	words = set_at(l, set);
+	words[0] = schema;
+	for (uint32_t i = 0; i < kept; i++)
+		words[1 + i] = string_take(l, kept_value[i]);
+	return set;
+}
+
+const uint32_t *
+labels_set_words(const struct labels *l, uint32_t set, size_t *ret_n)
+{
+	const uint32_t *words = set_at(l, set);
+
+	*ret_n = schema_at(l, words[0])->n + 1;
+	return words;
+}
+
+const struct labels_schema *
+labels_set_schema(const struct labels *l, uint32_t set, const uint32_t **ret_values)
+{
+	const uint32_t *words = set_at(l, set);
+
+	*ret_values = words + 1;
+	return schema_at(l, words[0]);
+}
+
+void
+labels_set_release(struct labels *l, uint32_t set)
+{
+	uint32_t *words = set_at(l, set);
+	uint32_t schema = words[0], n = schema_at(l, schema)->n;
+
+	for (uint32_t i = 0; i < n; i++)
+		labels_string_release(l, words[1 + i]);
+	schema_release(l, schema);
+	words[0] = l->free[n + 1];
+	l->free[n + 1] = set;
+}
+
+/* ---- All --------------------------------------------------------------- */
+
+struct labels *
+labels_new(void)
+{
+	struct labels *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	slab_init(&l->strings, sizeof(struct string *));
+	slab_init(&l->levels, sizeof(struct level));
+	slab_init(&l->schemas, sizeof(struct labels_schema));
+	index_init(&l->string_index, &string_keys, l);
+	index_init(&l->level_index, &level_keys, l);
+	index_init(&l->schema_index, &schema_keys, l);
+	/* The first string is LABELS_WORKER; no text is equal to it, as none holds a NUL.
+	 */
+	if (labels_string(l, (struct wire_text){ "\0", 1 }) != LABELS_WORKER) {
+		labels_free(l);
+		return NULL;
+	}
+	return l;
+}
+
+static void
+strings_free(struct labels *l)
+{
+	for (uint32_t i = 0; l->string_index.slot && i <= l->string_index.mask; i++)
+		if (l->string_index.slot[i])
+			free(string_at(l, l->string_index.slot[i]));
+	index_free(&l->string_index);
+	slab_free(&l->strings);
+}
+
+static void
+schemas_free(struct labels *l)
+{
+	for (uint32_t i = 0; l->schema_index.slot && i <= l->schema_index.mask; i++)
+		if (l->schema_index.slot[i]) {
+			struct labels_schema *s = schema_at(l, l->schema_index.slot[i]);
+
+			free(s->name);
+			free(s->literal);
+			free(s->text);
+		}
+	index_free(&l->schema_index);
+	slab_free(&l->schemas);
+}
+
+void
+labels_free(struct labels *l)
+{
+	if (l == NULL)
+		return;
+	schemas_free(l);
+	strings_free(l);
+	index_free(&l->level_index);
+	slab_free(&l->levels);
+	for (uint32_t i = 0; i < l->n_chunks; i++)
+		free(l->chunk[i]);
+	free(l->chunk);
+	strbuf_free(&l->scratch);
+	free(l);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * labels.h - label strings, places in the hierarchy and label sets, each kept once.
+ *
+ * A string is stored escaped, as it is printed. A level is a place in the tree. A schema
+ * is a level with sorted label names, and holds everything of a line's braces that does
+ * not differ between its series. A set is a schema with values: 4 bytes for each. All are
+ * counted: who takes one releases it. One thread.
+ */
+#ifndef LABELS_H
+#define LABELS_H
+
+#include "message.h"
+#include "strbuf.h"
+
+/* In the place of a value: the name of the worker whose part is printed. */
+#define LABELS_WORKER 1
+
+#define LABELS_RUNTIME 0 /* the level above all */
+
+struct labels;
+
+/* A schema's part of a line: literal 0, value 0, literal 1, ... value n-1, literal n.
+ * Literal 0 holds the opening brace and the level's labels, the last one no closing
+ * brace; all are empty for a line without labels. */
+struct labels_schema {
+	uint32_t refs;
+	uint32_t level;
+	uint32_t n;
+	uint32_t *name;	   /* n strings, sorted by text */
+	uint32_t *literal; /* n + 2 offsets into text */
+	char *text;
+};
+
+struct labels *labels_new(void);
+void labels_free(struct labels *l);
+
+/* 0 when memory is out. */
+uint32_t labels_string(struct labels *l, struct wire_text text);
+void labels_string_release(struct labels *l, uint32_t string);
+/* Escaped; valid as long as the string is held. */
+struct wire_text labels_text(const struct labels *l, uint32_t string);
+
+/* False when memory is out; LABELS_RUNTIME for depth 0. */
+bool
+labels_level(struct labels *l, const struct message_level *level, uint32_t *ret_level);
+void labels_level_release(struct labels *l, uint32_t level);
+/* The level if it exists, without taking it. */
+bool labels_level_find(
+    const struct labels *l, const struct message_level *level, uint32_t *ret_level);
+/* True if level is place or below it. */
+bool labels_level_within(const struct labels *l, uint32_t level, uint32_t place);
+/* The last name of a level's path, escaped, and its depth. */
+struct wire_text
+labels_level_name(const struct labels *l, uint32_t level, uint32_t *ret_depth);
+
+/*
+ * The set of n labels at a level: names sorted by their text, none twice; values may be
+ * LABELS_WORKER. Labels with an empty value are left out: to Prometheus they are no
+ * labels. Takes its own references. 0 when memory is out.
+ */
+uint32_t labels_set(struct labels *l, uint32_t level, size_t n, const uint32_t *name,
+    const uint32_t *value);
+void labels_set_release(struct labels *l, uint32_t set);
+/* Equal sets of one level have equal words, though sets themselves are not shared. */
+const uint32_t *labels_set_words(const struct labels *l, uint32_t set, size_t *ret_n);
+const struct labels_schema *
+labels_set_schema(const struct labels *l, uint32_t set, const uint32_t **ret_values);
+
+/* Append text with \, newline and (in label values) " escaped. */
+void labels_escape(struct strbuf *out, struct wire_text text, bool quotes);
+
+#endif /* LABELS_H */

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry.h - every family and series, what each worker reports of it, and what they
+ * come to together.
+ *
+ * A family is a name with one shape (kind, merge, bounds). Its series are columns: label
+ * set, total, number of live workers that define it. A worker owns a column of cells;
+ * a cell holds the last value that the worker reported, and knows where in the registry
+ * it counts. Totals of counters and histograms are stored and move by new - old, so they
+ * are never recomputed and never go down; gauges keep no total and are computed from the
+ * live columns when they are printed.
+ *
+ * Everything is checked before anything changes. No socket, file or clock. One thread.
+ */
+#ifndef REGISTRY_H
+#define REGISTRY_H
+
+#include <math.h>
+
+#include "family.h"
+#include "labels.h"
+#include "log.h"
+#include "names.h"
+#include "table.h"
+
+struct registry_limits {
+	struct names_limits names;
+	uint32_t families;
+	uint32_t series; /* a histogram's child is one series, like any other */
+	uint32_t series_per_family;
+	uint32_t series_per_worker;
+};
+
+#define REGISTRY_DEFAULT_LIMITS \
+	((struct registry_limits){ .names = NAMES_DEFAULT_LIMITS, \
+	    .families = 20000, \
+	    .series = 2000000, \
+	    .series_per_family = 500000, \
+	    .series_per_worker = 500000 })
+
+/* The bits of a gauge's cell that nobody set. A worker's own NaN never has them. */
+#define REGISTRY_UNSET 0x7ff4deadbeef0001U
+
+struct series {
+	struct family *family;
+	uint32_t set;	 /* labels_set */
+	uint32_t live;	 /* workers that define it */
+	uint32_t at;	 /* counter, histogram: its first total; gauge: its first part */
+	uint32_t member; /* position in its family */
+};
+
+/* One worker's part of a gauge. */
+struct part {
+	uint32_t next;
+	uint32_t column;
+	uint32_t cell;
+};
+
+struct column {
+	uint32_t number;
+	uint32_t worker; /* labels_string: its name */
+	bool hidden;	 /* its gauges are left out of the page */
+	uint32_t n_series;
+	uint32_t n_cells;	       /* in use */
+	uint32_t room;		       /* cells that old and slot have */
+	uint64_t *old;		       /* last value, as bits */
+	uint32_t *slot;		       /* kind of cell, and where it counts */
+	struct column_metric **metric; /* by the worker's number for it; NULL: none */
+	uint32_t metric_room;
+	uint32_t n_metrics;
+	double dropped; /* MESSAGE_CELL_DROPPED */
+};
+
+/*
+ * A worker numbers its cells and metrics densely from 0: the end of what it names may be
+ * at most REGISTRY_SPARSE + 4 times what it then uses. So no number makes the daemon
+ * allocate much.
+ */
+#define REGISTRY_SPARSE 65536U
+
+struct registry;
+
+/* log may be NULL. NULL when memory is out. */
+struct registry *registry_new(const struct registry_limits *limits, struct log *log);
+void registry_free(struct registry *r);
+
+/* ---- Writing ----------------------------------------------------------- */
+
+/* A worker's column under the name its `each` gauges show; NULL when memory is out. */
+struct column *registry_column_new(struct registry *r, struct wire_text worker);
+/* False when memory is out: the old name stays. */
+bool
+registry_column_rename(struct registry *r, struct column *c, struct wire_text worker);
+/* The worker is gone: its gauges and definitions leave, what it counted stays. */
+void registry_column_fold(struct registry *r, struct column *c);
+
+/* Define a family for a column. Defining it again as it is changes nothing. */
+enum reason registry_define_metric(struct registry *r, struct column *c,
+    const struct message_metric *m, struct refusal *refusal);
+/*
+ * Define a series: its cells start at 0 or unset, unless they are that series already. A
+ * cell that belonged to another series is taken from it. *ret_new (may be NULL): the
+ * column did not have it.
+ */
+enum reason registry_define_child(struct registry *r, struct column *c,
+    const struct message_child *child, bool *ret_new, struct refusal *refusal);
+
+/* Check records of an UPDATE (all of them), and take them: counters never go down. */
+enum reason registry_check_records(const struct column *c, const uint8_t *records,
+    uint32_t count, struct refusal *refusal);
+void registry_apply_records(
+    struct registry *r, struct column *c, const uint8_t *records, uint32_t count);
+
+/* The series whose first cell this is leaves the column, and the page if no live worker
+ * defines it. Nothing happens for a cell that is not in use. */
+void registry_remove_child(struct registry *r, struct column *c, uint32_t cell);
+
+/*
+ * The daemon's own part, for messages without a session. Find or make the series of a
+ * metric whose labels are all constant; then change it.
+ */
+enum reason registry_retain(struct registry *r, const struct message_metric *m,
+    uint32_t *ret_series, struct refusal *refusal);
+/* counter: n finite and not negative. */
+void registry_retained_add(struct registry *r, uint32_t series, double n);
+void registry_retained_observe(struct registry *r, uint32_t series, double v);
+/* gauge: set it (or add to it) as one more worker that never dies. False: memory. */
+bool registry_retained_set(
+    struct registry *r, uint32_t series, double v, bool add, uint64_t now_ns);
+
+/* ---- Reading ----------------------------------------------------------- */
+
+struct labels *registry_labels(const struct registry *r);
+const struct registry_limits *registry_limits(const struct registry *r);
+
+/* Families by name: how many, the i-th, and the first whose name is not below name. */
+uint32_t registry_families(const struct registry *r);
+const struct family *registry_family(const struct registry *r, uint32_t i);
+uint32_t registry_family_from(const struct registry *r, const char *name);
+
+/* The series at a position of a family, or NULL for a hole. */
+const struct series *
+registry_member(const struct registry *r, const struct family *f, uint32_t position);
+/* The totals of a counter (1) or histogram (a count for each bucket, +Inf, the sum). */
+const double *registry_totals(const struct registry *r, const struct series *s);
+
+/* The visible set parts of a gauge, merged; false if there are none. Not for `each`. */
+bool registry_gauge(const struct registry *r, const struct family *f,
+    const struct series *s, double *ret_value);
+/* For `each`: the first visible set part from *at on (start with s->at), its value and
+ * its worker; *at moves behind it. False at the end. */
+bool registry_gauge_part(const struct registry *r, uint32_t *at, double *ret_value,
+    struct wire_text *ret_worker);
+
+/* Updates that workers dropped themselves, so far. */
+double registry_client_dropped(const struct registry *r);
+
+/* Series by kind, families replaced so far. */
+uint32_t registry_count(const struct registry *r, enum message_kind kind);
+uint64_t registry_replaced(const struct registry *r);
+
+/* The name of a metric that a column has defined under that number. */
+const char *registry_metric_name(const struct column *c, uint32_t id);
+
+/* True if a column has a metric at an endpoint of that name.
+ */
+bool registry_column_has_endpoint(
+    const struct registry *r, const struct column *c, const char *endpoint);
+
+#endif /* REGISTRY_H */

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry_parts.h - what registry.c and column.c share: the registry's inside. Nobody
+ * else includes it.
+ */
+#ifndef REGISTRY_PARTS_H
+#define REGISTRY_PARTS_H
+
+#include "registry.h"
+#include "totals.h"
+
+struct registry {
+	struct registry_limits limits;
+	struct log *log;
+	struct labels *labels;
+	struct families families;
+	struct slab series; /* of struct series */
+	struct index series_index;
+	struct totals totals;
+	struct slab parts;   /* of struct part */
+	struct slab columns; /* of struct column * */
+	struct column *own; /* the daemon's: gauges without a session; made when needed */
+	uint32_t count[MESSAGE_HISTOGRAM + 1];
+	uint64_t replaced;
+	double client_dropped;
+};
+
+/* A metric as its worker defined it: its labels sorted by name, with constant values or
+ * the position of the child's value. */
+struct column_label {
+	uint32_t name;
+	uint32_t constant; /* a string, LABELS_WORKER, or 0: variable */
+	uint32_t variable;
+};
+
+struct column_metric {
+	struct family *family;
+	uint32_t level;
+	uint32_t n_variable;
+	uint32_t n;
+	struct column_label label[];
+};
+
+/* Find or make the family of m, and resolve its labels. *ret is the caller's. */
+enum reason registry_resolve(struct registry *r, const struct message_metric *m,
+    struct column_metric **ret, struct refusal *refusal);
+void registry_unresolve(struct registry *r, struct column_metric *metric);
+
+/* Find or make the series of a resolved metric with these values. */
+enum reason registry_series_take(struct registry *r, const struct column_metric *metric,
+    const struct wire_text *value, uint32_t *ret_series, bool *ret_made,
+    struct refusal *refusal);
+struct series *registry_series(const struct registry *r, uint32_t number);
+/* Take a series off the page if nobody defines it and nothing of it is to be kept. */
+void registry_series_settle(struct registry *r, uint32_t number, bool keep_total);
+/* Free the family if it has neither definitions nor series. */
+void registry_family_settle(struct registry *r, struct family *family);
+
+struct column *registry_column(const struct registry *r, uint32_t number);
+/* The daemon's own part of a gauge leaves, and the series with it if it was the last. */
+void registry_retained_unset(struct registry *r, uint32_t series);
+
+#endif /* REGISTRY_PARTS_H */

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sessions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FOLDED_MOST 65536 /* 4 MB: a worker that is folded comes back within seconds */
+
+/* ---- Records ----------------------------------------------------------- */
+
+struct record *
+sessions_record(const struct sessions *s, uint32_t number)
+{
+	return slab_at(&s->records, number);
+}
+
+static uint64_t
+sid_hash(const void *owner, uint32_t number)
+{
+	return table_hash(sessions_record(owner, number)->sid, MESSAGE_SID_BYTES);
+}
+
+static bool
+sid_equal(const void *owner, uint32_t number, const void *key)
+{
+	return memcmp(sessions_record(owner, number)->sid, key, MESSAGE_SID_BYTES) == 0;
+}
+
+static uint64_t
+serial_hash(const void *owner, uint32_t number)
+{
+	return table_hash(&sessions_record(owner, number)->serial, sizeof(uint64_t));
+}
+
+static bool
+serial_equal(const void *owner, uint32_t number, const void *key)
+{
+	return memcmp(&sessions_record(owner, number)->serial, key, sizeof(uint64_t)) ==
+	       0;
+}
+
+static const struct index_keys sid_keys = { sid_hash, sid_equal };
+static const struct index_keys serial_keys = { serial_hash, serial_equal };
+
+uint32_t
+sessions_find_sid(const struct sessions *s, const uint8_t *sid)
+{
+	return index_find(&s->by_sid, table_hash(sid, MESSAGE_SID_BYTES), sid);
+}
+
+uint32_t
+sessions_find_serial(const struct sessions *s, uint64_t serial)
+{
+	return index_find(&s->by_serial, table_hash(&serial, sizeof(serial)), &serial);
+}
+
+static uint32_t
+record_new(struct sessions *s, const uint8_t *sid, uid_t uid)
+{
+	uint32_t number = slab_new(&s->records);
+	struct record *r = number ? sessions_record(s, number) : NULL;
+
+	if (r == NULL)
+		return 0;
+	memcpy(r->sid, sid, MESSAGE_SID_BYTES);
+	r->serial = s->next_serial;
+	r->uid = uid;
+	if (!index_add(&s->by_sid, sid_hash(s, number), number))
+		goto fail;
+	if (!index_add(&s->by_serial, serial_hash(s, number), number))
+		goto fail_sid;
+	s->next_serial++;
+	return number;
+fail_sid:
+	index_remove(&s->by_sid, sid_hash(s, number), number);
+fail:
+	r->serial = 0;
+	slab_release(&s->records, number);
+	return 0;
+}
+
+static void
+record_forget(struct sessions *s, uint32_t number)
+{
+	index_remove(&s->by_sid, sid_hash(s, number), number);
+	index_remove(&s->by_serial, serial_hash(s, number), number);
+	sessions_record(s, number)->serial = 0;
+	slab_release(&s->records, number);
+}
+
+static void
+record_remember(struct sessions *s, uint32_t number)
+{
+	sessions_record(s, number)->live = NULL;
+	sessions_record(s, number)->next_folded = 0;
+	if (s->folded_last)
+		sessions_record(s, s->folded_last)->next_folded = number;
+	else
+		s->folded_first = number;
+	s->folded_last = number;
+	s->n_folded++;
+	while (s->n_folded > s->folded_most) {
+		uint32_t oldest = s->folded_first;
+
+		s->folded_first = sessions_record(s, oldest)->next_folded;
+		if (s->folded_first == 0)
+			s->folded_last = 0;
+		s->n_folded--;
+		record_forget(s, oldest);
+	}
+}
+
+/* ---- Names -------------------------------------------------------------- */
+
+static struct session *
+named(const struct sessions *s, const char *name)
+{
+	struct session *session = s->first;
+
+	while (session && strcmp(session->name, name) != 0)
+		session = session->next;
+	return session;
+}
+
+/* The lowest number whose name, base in front of it, nobody has. */
+static void
+free_name(const struct sessions *s, const char *base, unsigned lowest,
+    char out[NAMES_WORKER_BYTES + 1])
+{
+	size_t room = s->n_live + 2, bytes = strlen(base);
+	bool *taken = calloc(room, sizeof(*taken));
+	unsigned n = 0;
+	char digits[16];
+
+	for (const struct session *o = s->first; o && taken; o = o->next) {
+		char *end;
+		unsigned long k;
+
+		if (strncmp(o->name, base, bytes) != 0)
+			continue;
+		k = strtoul(o->name + bytes, &end, 10);
+		if (*end == '\0' && end > o->name + bytes && k >= lowest &&
+		    k - lowest < room)
+			taken[k - lowest] = true;
+	}
+	while (taken && taken[n])
+		n++;
+	free(taken);
+	snprintf(digits, sizeof(digits), "%u", n + lowest);
+	snprintf(out, NAMES_WORKER_BYTES + 1, "%.*s%s",
+	    (int)(NAMES_WORKER_BYTES - strlen(digits)), base, digits);
+}
+
+/* Its connection is gone, and its name goes to a successor: its gauges go now. */
+static void
+take_name_from(struct session *holder)
+{
+	holder->name[0] = '\0';
+	holder->column->hidden = true;
+}
+
+static void
+choose_name(struct sessions *s, const char *wish, char out[NAMES_WORKER_BYTES + 1])
+{
+	char base[NAMES_WORKER_BYTES + 2];
+	struct session *holder;
+
+	if (wish[0] == '\0') {
+		free_name(s, "", 0, out);
+		return;
+	}
+	holder = named(s, wish);
+	if (holder && holder->bound > 0) {
+		snprintf(base, sizeof(base), "%s-", wish);
+		free_name(s, base, 2, out);
+		return;
+	}
+	if (holder)
+		take_name_from(holder);
+	strcpy(out, wish);
+}
+
+/* ---- Sessions ------------------------------------------------------------ */
+
+static void
+copy_text(char *out, size_t room, struct wire_text text)
+{
+	snprintf(out, room, "%.*s", (int)text.bytes, text.at);
+}
+
+static void
+link_live(struct sessions *s, struct session *session)
+{
+	session->next = s->first;
+	if (s->first)
+		s->first->previous = session;
+	s->first = session;
+	s->n_live++;
+}
+
+static void
+unlink_live(struct sessions *s, struct session *session)
+{
+	if (session->previous)
+		session->previous->next = session->next;
+	else
+		s->first = session->next;
+	if (session->next)
+		session->next->previous = session->previous;
+	s->n_live--;
+}
+
+static void
+due_by(struct sessions *s, uint64_t at_ms)
+{
+	if (at_ms < s->due_ms)
+		s->due_ms = at_ms;
+}
+
+uint32_t
+sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t pid,
+    struct wire_text wish, struct wire_text library, uint64_t now_ms)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	uint32_t number = session ? record_new(s, sid, uid) : 0;
+
+	if (number == 0)
+		goto fail;
+	copy_text(session->wish, sizeof(session->wish), wish);
+	copy_text(session->library, sizeof(session->library), library);
+	choose_name(s, session->wish, session->name);
+	session->column = registry_column_new(s->registry, wire_text(session->name));
+	if (session->column == NULL)
+		goto fail_record;
+	session->record = number;
+	session->pid = pid;
+	session->born_ms = session->touched_ms = session->unbound_ms = now_ms;
+	sessions_record(s, number)->live = session;
+	link_live(s, session);
+	due_by(s, now_ms + (s->grace_ms < s->lease_ms ? s->grace_ms : s->lease_ms));
+	s->had_worker = true;
+	log_line(s->log, LOG_LEVEL_INFO,
+	    "sessions: worker '%s' connected: pid %d, uid %u", session->name, (int)pid,
+	    (unsigned)uid);
+	return number;
+
+fail_record:
+	record_forget(s, number);
+fail:
+	free(session);
+	return 0;
+}
+
+/* Its name may have gone to a successor meanwhile: then it gets another. */
+static bool
+show_again(struct sessions *s, struct session *session)
+{
+	if (session->name[0] == '\0') {
+		choose_name(s, session->wish, session->name);
+		if (!registry_column_rename(
+			s->registry, session->column, wire_text(session->name))) {
+			session->name[0] = '\0';
+			return false;
+		}
+	}
+	session->column->hidden = false;
+	return true;
+}
+
+const struct apply_binding *
+sessions_bound(const struct apply_binding *bindings, uint64_t serial)
+{
+	while (bindings && bindings->serial != serial)
+		bindings = bindings->next;
+	return bindings;
+}
+
+bool
+sessions_bind(
+    struct sessions *s, struct apply_binding **bindings, uint32_t number, uint64_t now_ms)
+{
+	struct record *record = sessions_record(s, number);
+	struct apply_binding *binding;
+
+	record->live->touched_ms = now_ms;
+	if (!show_again(s, record->live))
+		return false;
+	if (sessions_bound(*bindings, record->serial))
+		return true;
+	binding = malloc(sizeof(*binding));
+	if (binding == NULL)
+		return false;
+	*binding = (struct apply_binding){ *bindings, number, record->serial };
+	*bindings = binding;
+	record->live->bound++;
+	return true;
+}
+
+void
+sessions_fold(struct sessions *s, uint32_t number, bool remember, const char *why)
+{
+	struct session *session = sessions_record(s, number)->live;
+
+	log_line(s->log, LOG_LEVEL_INFO, "sessions: worker '%s' (pid %d) folded: %s",
+	    session->name, (int)session->pid, why);
+	registry_column_fold(s->registry, session->column);
+	unlink_live(s, session);
+	free(session);
+	if (remember)
+		record_remember(s, number);
+	else
+		record_forget(s, number);
+	self_add(s->self, SELF_SESSIONS_FOLDED, 0, 0, 1);
+}
+
+void
+sessions_unbind(
+    struct sessions *s, struct apply_binding **bindings, bool certainly, uint64_t now_ms)
+{
+	struct apply_binding *binding;
+
+	while ((binding = *bindings) != NULL) {
+		struct record *record = sessions_record(s, binding->record);
+		struct session *session =
+		    record->serial == binding->serial ? record->live : NULL;
+
+		*bindings = binding->next;
+		if (session && --session->bound == 0) {
+			session->unbound_ms = now_ms;
+			due_by(s, now_ms + s->grace_ms);
+			if (certainly)
+				sessions_fold(
+				    s, binding->record, false, "its process ended");
+		}
+		free(binding);
+	}
+}
+
+/* Fold or hide one session if its time has come; when it has to be looked at again. */
+static uint64_t
+tick_one(struct sessions *s, struct session *session, uint64_t now_ms)
+{
+	uint64_t since = session->bound ? session->touched_ms : session->unbound_ms;
+
+	if (now_ms - since >= s->lease_ms) {
+		sessions_fold(s, session->record, true,
+		    session->bound ? "it was silent for the lease"
+				   : "it did not come back within the lease");
+		return UINT64_MAX;
+	}
+	if (session->bound > 0 || session->column->hidden)
+		return since + s->lease_ms;
+	if (now_ms - since < s->grace_ms)
+		return since + s->grace_ms;
+	session->column->hidden = true;
+	return since + s->lease_ms;
+}
+
+void
+sessions_tick(struct sessions *s, uint64_t now_ms)
+{
+	if (now_ms < s->due_ms)
+		return;
+	s->due_ms = UINT64_MAX;
+	for (struct session *session = s->first, *next; session; session = next) {
+		next = session->next;
+		due_by(s, tick_one(s, session, now_ms));
+	}
+}
+
+/* ---- All ------------------------------------------------------------------ */
+
+void
+sessions_init(struct sessions *s, struct registry *registry, struct self_metrics *self,
+    struct log *log)
+{
+	*s = (struct sessions){ .registry = registry,
+		.self = self,
+		.log = log,
+		.folded_most = FOLDED_MOST,
+		.next_serial = 1,
+		.due_ms = UINT64_MAX };
+	slab_init(&s->records, sizeof(struct record));
+	index_init(&s->by_sid, &sid_keys, s);
+	index_init(&s->by_serial, &serial_keys, s);
+}
+
+void
+sessions_free(struct sessions *s)
+{
+	struct session *session;
+
+	while ((session = s->first) != NULL) {
+		s->first = session->next;
+		registry_column_fold(s->registry, session->column);
+		free(session);
+	}
+	index_free(&s->by_sid);
+	index_free(&s->by_serial);
+	slab_free(&s->records);
+}

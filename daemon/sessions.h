@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sessions.h - who reports: live sessions with their columns, and the memory of folded
+ * ones.
+ *
+ * A session is LIVE from its HELLO until it is folded. A folded one is remembered as
+ * (id, serial, last sequence), so that a worker taken for dead goes on from exactly what
+ * was counted. A connection may carry several sessions (through devices), a session may
+ * have several connections. The time is handed in. One thread.
+ */
+#ifndef SESSIONS_H
+#define SESSIONS_H
+
+#include <sys/types.h>
+
+#include "registry.h"
+#include "self_metrics.h"
+
+/* What is known of a session id for good: 48 bytes. */
+struct record {
+	uint8_t sid[MESSAGE_SID_BYTES];
+	uint64_t serial; /* 0: the record is free */
+	uint64_t last;	 /* the sequence that was applied last */
+	uid_t uid;
+	uint32_t next_folded;
+	struct session *live; /* NULL: folded */
+};
+
+struct session {
+	struct session *next, *previous; /* of all live ones */
+	uint32_t record;
+	struct column *column;
+	char name[NAMES_WORKER_BYTES + 1]; /* "" while a successor has it */
+	char wish[NAMES_WORKER_BYTES + 1];
+	char library[32];
+	pid_t pid;
+	uint32_t bound; /* connections */
+	uint64_t born_ms;
+	uint64_t touched_ms; /* the last request */
+	uint64_t unbound_ms; /* when the last connection went, if none is bound */
+	uint64_t refused;    /* items and requests */
+};
+
+/* A session that a connection said HELLO for. */
+struct apply_binding {
+	struct apply_binding *next;
+	uint32_t record;
+	uint64_t serial;
+};
+
+struct sessions {
+	struct registry *registry;
+	struct self_metrics *self;
+	struct log *log;
+	uint32_t lease_ms;
+	uint32_t grace_ms;
+	uint32_t folded_most;
+	uint64_t next_serial;
+	struct slab records;
+	struct index by_sid;
+	struct index by_serial;
+	struct session *first; /* live */
+	uint32_t n_live;
+	uint32_t folded_first, folded_last; /* the oldest and the youngest */
+	uint32_t n_folded;
+	uint64_t due_ms; /* nothing runs out before */
+	bool had_worker;
+};
+
+void sessions_init(struct sessions *s, struct registry *registry,
+    struct self_metrics *self, struct log *log);
+/* Folds nothing: the registry is about to go as well. */
+void sessions_free(struct sessions *s);
+
+struct record *sessions_record(const struct sessions *s, uint32_t number);
+/* 0 if it is not known. */
+uint32_t sessions_find_sid(const struct sessions *s, const uint8_t *sid);
+uint32_t sessions_find_serial(const struct sessions *s, uint64_t serial);
+
+/*
+ * A new LIVE session, not bound yet. wish may be empty. 0 when memory is out.
+ */
+uint32_t sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t pid,
+    struct wire_text wish, struct wire_text library, uint64_t now_ms);
+
+/* A connection speaks for a live session: it has its name and its gauges again. False
+ * when memory is out. */
+bool sessions_bind(struct sessions *s, struct apply_binding **bindings, uint32_t number,
+    uint64_t now_ms);
+/* The binding of that serial, or NULL. */
+const struct apply_binding *
+sessions_bound(const struct apply_binding *bindings, uint64_t serial);
+/* The connection is gone. certainly: its process too. */
+void sessions_unbind(
+    struct sessions *s, struct apply_binding **bindings, bool certainly, uint64_t now_ms);
+
+/* End a live session: what it counted stays. remember: its worker may still be alive. */
+void sessions_fold(struct sessions *s, uint32_t number, bool remember, const char *why);
+
+/* Leases and graces that have run out. */
+void sessions_tick(struct sessions *s, uint64_t now_ms);
+
+#endif /* SESSIONS_H */
