@@ -23,8 +23,6 @@ enum cell_kind {
 #define SLOT_KIND_SHIFT 29
 #define SLOT_NUMBER	((1U << SLOT_KIND_SHIFT) - 1)
 
-#define OWN_WORKER "daemon" /* the name of the daemon's own column */
-
 static enum cell_kind
 slot_kind(uint32_t slot)
 {
@@ -52,16 +50,10 @@ series_of_slot(const struct registry *r, uint32_t slot)
 	return totals_series(&r->totals, slot & SLOT_NUMBER);
 }
 
-static uint32_t
-cells_of(const struct family *family)
+uint32_t
+registry_cells_of(const struct family *family)
 {
 	return message_cells(family->kind, family->merge, family->n_bounds);
-}
-
-struct column *
-registry_column(const struct registry *r, uint32_t number)
-{
-	return *(struct column **)slab_at(&r->columns, number);
 }
 
 /* ---- Columns ----------------------------------------------------------- */
@@ -96,8 +88,8 @@ registry_column_rename(struct registry *r, struct column *c, struct wire_text wo
 	return true;
 }
 
-static bool
-make_cells(struct column *c, uint32_t end)
+bool
+registry_make_cells(struct column *c, uint32_t end)
 {
 	uint32_t room = c->room ? c->room : 64;
 	uint64_t *old;
@@ -118,134 +110,6 @@ make_cells(struct column *c, uint32_t end)
 	memset(slot + c->room, 0, (room - c->room) * sizeof(*slot));
 	c->room = room;
 	return true;
-}
-
-/* ---- Gauges' parts ----------------------------------------------------- */
-
-static struct part *
-part_at(const struct registry *r, uint32_t number)
-{
-	return slab_at(&r->parts, number);
-}
-
-/* Parts keep the order in which they came. */
-static bool
-part_add(struct registry *r, struct series *s, const struct column *c, uint32_t cell)
-{
-	uint32_t number = slab_new(&r->parts);
-	uint32_t *link = &s->at;
-
-	if (number == 0)
-		return false;
-	*part_at(r, number) = (struct part){ .column = c->number, .cell = cell };
-	while (*link)
-		link = &part_at(r, *link)->next;
-	*link = number;
-	return true;
-}
-
-static void
-part_remove(struct registry *r, struct series *s, const struct column *c, uint32_t cell)
-{
-	for (uint32_t *link = &s->at; *link; link = &part_at(r, *link)->next) {
-		uint32_t number = *link;
-		struct part *part = part_at(r, number);
-
-		if (part->column == c->number && part->cell == cell) {
-			*link = part->next;
-			slab_release(&r->parts, number);
-			return;
-		}
-	}
-}
-
-/* The cell of a column's part in a gauge; false if it has none. */
-static bool
-part_find(const struct registry *r, const struct series *s, const struct column *c,
-    uint32_t *ret_cell)
-{
-	for (uint32_t at = s->at; at; at = part_at(r, at)->next)
-		if (part_at(r, at)->column == c->number) {
-			*ret_cell = part_at(r, at)->cell;
-			return true;
-		}
-	return false;
-}
-
-/* A visible part that was set: its value, else false. */
-static bool
-part_value(const struct registry *r, const struct part *part, double *ret_value,
-    uint64_t *ret_time)
-{
-	const struct column *c = registry_column(r, part->column);
-
-	if (c->hidden || c->old[part->cell] == REGISTRY_UNSET)
-		return false;
-	*ret_value = wire_double(c->old[part->cell]);
-	if (ret_time)
-		*ret_time = c->old[part->cell + 1];
-	return true;
-}
-
-/* NaN says nothing about the smallest or largest: it counts only when there is no other.
- */
-static double
-merged(enum message_merge merge, double a, double b)
-{
-	switch (merge) {
-	case MESSAGE_MIN:
-		return fmin(a, b);
-	case MESSAGE_MAX:
-		return fmax(a, b);
-	case MESSAGE_SUM:
-	case MESSAGE_LAST:
-	case MESSAGE_EACH:
-		break;
-	}
-	return a + b;
-}
-
-bool
-registry_gauge(const struct registry *r, const struct family *f, const struct series *s,
-    double *ret_value)
-{
-	bool last = f->merge == MESSAGE_LAST, found = false;
-	uint64_t time = 0, latest = 0;
-	double value, total = 0;
-
-	for (uint32_t at = s->at; at; at = part_at(r, at)->next) {
-		if (!part_value(r, part_at(r, at), &value, last ? &time : NULL))
-			continue;
-		if (!found)
-			total = value;
-		else if (!last)
-			total = merged(f->merge, total, value);
-		else if (time >= latest)
-			total = value;
-		if (!found || time >= latest)
-			latest = time;
-		found = true;
-	}
-	if (found)
-		*ret_value = total;
-	return found;
-}
-
-bool
-registry_gauge_part(const struct registry *r, uint32_t *at, double *ret_value,
-    struct wire_text *ret_worker)
-{
-	while (*at) {
-		const struct part *part = part_at(r, *at);
-
-		*at = part->next;
-		if (!part_value(r, part, ret_value, NULL))
-			continue;
-		*ret_worker =
-		    labels_text(r->labels, registry_column(r, part->column)->worker);
-		return true;
-	}
-	return false;
 }
 
 /* ---- Metrics ----------------------------------------------------------- */
@@ -322,16 +186,15 @@ registry_define_metric(struct registry *r, struct column *c,
 
 /* ---- Children ---------------------------------------------------------- */
 
-/* Give a child's cells back. Its total stays for now; its part of a gauge does not. */
-static uint32_t
-release_cells(struct registry *r, struct column *c, uint32_t cell)
+uint32_t
+registry_release_cells(struct registry *r, struct column *c, uint32_t cell)
 {
 	uint32_t number = series_of_slot(r, c->slot[cell]);
 	struct series *s = registry_series(r, number);
-	uint32_t n = cells_of(s->family);
+	uint32_t n = registry_cells_of(s->family);
 
 	if (s->family->kind == MESSAGE_GAUGE)
-		part_remove(r, s, c, cell);
+		registry_part_remove(r, s, c, cell);
 	memset(c->slot + cell, 0, n * sizeof(*c->slot));
 	c->n_cells -= n;
 	c->n_series--;
@@ -348,7 +211,7 @@ registry_remove_child(struct registry *r, struct column *c, uint32_t cell)
 
 	if (cell >= c->room || !is_first(slot_kind(c->slot[cell])))
 		return;
-	number = release_cells(r, c, cell);
+	number = registry_release_cells(r, c, cell);
 	family = registry_series(r, number)->family;
 	registry_series_settle(r, number, false);
 	registry_family_settle(r, family);
@@ -367,14 +230,14 @@ clear_range(struct registry *r, struct column *c, uint32_t cell, uint32_t n)
 	}
 }
 
-static bool
-take_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
+bool
+registry_take_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
 {
 	struct series *s = registry_series(r, number);
 	const struct family *family = s->family;
-	uint32_t n = cells_of(family);
+	uint32_t n = registry_cells_of(family);
 
-	if (family->kind == MESSAGE_GAUGE && !part_add(r, s, c, cell))
+	if (family->kind == MESSAGE_GAUGE && !registry_part_add(r, s, c, cell))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		enum cell_kind kind = family->kind == MESSAGE_COUNTER ? CELL_COUNTER
@@ -411,7 +274,7 @@ check_child(const struct registry *r, const struct column *c,
 	if (child->n_values != metric->n_variable)
 		return refuse(refusal, REASON_LABEL, "'%s' has %u label names, not %zu",
 		    metric->family->name, metric->n_variable, child->n_values);
-	n = cells_of(metric->family);
+	n = registry_cells_of(metric->family);
 	if (child->cell + n > REGISTRY_SPARSE + 4 * (c->n_cells + n) ||
 	    child->cell + n > SLOT_NUMBER)
 		return refuse(refusal, REASON_CELL,
@@ -441,7 +304,7 @@ check_room(const struct registry *r, const struct column *c, const struct series
 		    "the worker has its %u series (limits.series_per_worker)",
 		    r->limits.series_per_worker);
 	/* Twice would be two lines with one worker_id. */
-	if (s->family->merge == MESSAGE_EACH && part_find(r, s, c, &cell))
+	if (s->family->merge == MESSAGE_EACH && registry_part_find(r, s, c, &cell))
 		return refuse(refusal, REASON_DUPLICATE,
 		    "a series of '%s' is this worker's already, at cell %u",
 		    s->family->name, cell);
@@ -460,7 +323,7 @@ registry_define_child(struct registry *r, struct column *c,
 	if (reason != REASON_NONE)
 		return reason;
 	metric = c->metric[child->metric];
-	n = cells_of(metric->family);
+	n = registry_cells_of(metric->family);
 	reason = registry_series_take(r, metric, child->value, &number, &made, refusal);
 	if (reason != REASON_NONE)
 		return reason;
@@ -469,13 +332,13 @@ registry_define_child(struct registry *r, struct column *c,
 	if (has_child(r, c, number, child->cell))
 		return REASON_NONE;
 	reason = check_room(r, c, registry_series(r, number), refusal);
-	if (reason == REASON_NONE && !make_cells(c, child->cell + n))
+	if (reason == REASON_NONE && !registry_make_cells(c, child->cell + n))
 		reason = refuse(refusal, REASON_MEMORY, "out of memory");
 	if (reason == REASON_NONE) {
 		/* Held, so that clearing the cells does not take it off the page. */
 		registry_series(r, number)->live++;
 		clear_range(r, c, child->cell, n);
-		if (!take_cells(r, c, number, child->cell))
+		if (!registry_take_cells(r, c, number, child->cell))
 			reason = refuse(refusal, REASON_MEMORY, "out of memory");
 		registry_series(r, number)->live--;
 	}
@@ -537,8 +400,8 @@ registry_check_records(const struct column *c, const uint8_t *records, uint32_t 
 	return reason;
 }
 
-static void
-apply_record(struct registry *r, struct column *c, uint32_t cell, uint64_t bits)
+void
+registry_apply_record(struct registry *r, struct column *c, uint32_t cell, uint64_t bits)
 {
 	uint32_t slot;
 
@@ -575,7 +438,7 @@ registry_apply_records(
 	for (uint32_t i = 0; i < count; i++) {
 		const uint8_t *p = records + (size_t)i * MESSAGE_RECORD_BYTES;
 
-		apply_record(r, c, wire_load_u32(p), wire_load_u64(p + 4));
+		registry_apply_record(r, c, wire_load_u32(p), wire_load_u64(p + 4));
 	}
 }
 
@@ -606,7 +469,8 @@ registry_column_fold(struct registry *r, struct column *c)
 {
 	for (uint32_t cell = 0; cell < c->room; cell++)
 		if (is_first(slot_kind(c->slot[cell])))
-			registry_series_settle(r, release_cells(r, c, cell), true);
+			registry_series_settle(
+			    r, registry_release_cells(r, c, cell), true);
 	column_free(r, c);
 }
 
@@ -632,106 +496,4 @@ registry_column_has_endpoint(
 			return true;
 	}
 	return false;
-}
-
-/* ---- The daemon's own part ---------------------------------------------- */
-
-enum reason
-registry_retain(struct registry *r, const struct message_metric *m, uint32_t *ret_series,
-    struct refusal *refusal)
-{
-	struct column_metric *metric;
-	enum reason reason = registry_resolve(r, m, &metric, refusal);
-	struct family *family;
-	bool made;
-
-	if (reason != REASON_NONE)
-		return reason;
-	family = metric->family;
-	reason = registry_series_take(r, metric, NULL, ret_series, &made, refusal);
-	registry_unresolve(r, metric);
-	registry_family_settle(r, family);
-	return reason;
-}
-
-void
-registry_retained_add(struct registry *r, uint32_t series, double n)
-{
-	*totals_at(&r->totals, registry_series(r, series)->at) += n;
-}
-
-void
-registry_retained_observe(struct registry *r, uint32_t series, double v)
-{
-	const struct series *s = registry_series(r, series);
-	uint32_t i = 0;
-
-	while (i < s->family->n_bounds && v > s->family->bounds[i])
-		i++;
-	*totals_at(&r->totals, s->at + i) += 1;
-	*totals_at(&r->totals, s->at + s->family->n_bounds + 1) += v;
-}
-
-/* The first run of n free cells. */
-static uint32_t
-free_cells(const struct column *c, uint32_t n)
-{
-	uint32_t run = 0;
-
-	for (uint32_t cell = 0; cell < c->room; cell++) {
-		run = c->slot[cell] == 0 ? run + 1 : 0;
-		if (run == n)
-			return cell + 1 - n;
-	}
-	return c->room;
-}
-
-static bool
-own_cell(struct registry *r, uint32_t number, uint32_t *ret_cell)
-{
-	const struct series *s = registry_series(r, number);
-	uint32_t n = cells_of(s->family);
-
-	if (r->own == NULL)
-		r->own = registry_column_new(r, wire_text(OWN_WORKER));
-	if (r->own == NULL)
-		return false;
-	if (part_find(r, s, r->own, ret_cell))
-		return true;
-	*ret_cell = free_cells(r->own, n);
-	if (!make_cells(r->own, *ret_cell + n) ||
-	    !take_cells(r, r->own, number, *ret_cell))
-		return false;
-	/* The daemon's part is kept data: it does not make the series live. */
-	registry_series(r, number)->live--;
-	return true;
-}
-
-bool
-registry_retained_set(
-    struct registry *r, uint32_t series, double v, bool add, uint64_t now_ns)
-{
-	uint32_t cell;
-	uint64_t *old;
-
-	if (!own_cell(r, series, &cell))
-		return false;
-	old = &r->own->old[cell];
-	if (add && *old != REGISTRY_UNSET)
-		v += wire_double(*old);
-	apply_record(r, r->own, cell, wire_bits(v));
-	if (registry_series(r, series)->family->merge == MESSAGE_LAST)
-		apply_record(r, r->own, cell + 1, now_ns);
-	return true;
-}
-
-void
-registry_retained_unset(struct registry *r, uint32_t series)
-{
-	struct series *s = registry_series(r, series);
-	uint32_t cell;
-
-	if (r->own && part_find(r, s, r->own, &cell))
-		release_cells(r, r->own, cell);
-	registry_series_settle(r, series, false);
 }

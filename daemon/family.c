@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "labels.h"
+#include "texts.h"
 #include "names.h"
 
 /* ---- By name ----------------------------------------------------------- */
@@ -79,7 +79,7 @@ escaped_help(struct wire_text help)
 	struct strbuf out = STRBUF_EMPTY;
 
 	strbuf_add(&out, "", 0);
-	labels_escape(&out, help, false);
+	texts_escape(&out, help, false);
 	if (out.failed)
 		strbuf_free(&out);
 	return out.at;

@@ -3,18 +3,13 @@
 
 #include <stdlib.h>
 
+#include "texts.h"
 #include "table.h"
 
 /* Sets lie in chunks of words, so that they never move; a set's number is the position of
  * its first word plus one. */
 #define SET_CHUNK_WORDS 65536U
 #define SET_WORDS_MAX	(MESSAGE_LABELS_MAX + 2)
-
-struct string {
-	uint32_t refs;
-	uint32_t bytes;
-	char at[];
-};
 
 struct level {
 	uint32_t refs; /* schemas, children and holders */
@@ -24,8 +19,7 @@ struct level {
 };
 
 struct labels {
-	struct slab strings; /* of struct string * */
-	struct index string_index;
+	struct texts texts;
 	struct slab levels; /* of struct level */
 	struct index level_index;
 	struct slab schemas; /* of struct labels_schema */
@@ -34,136 +28,26 @@ struct labels {
 	uint32_t n_chunks;
 	uint32_t used;			  /* words given out of all chunks */
 	uint32_t free[SET_WORDS_MAX + 1]; /* by length: the first released set */
-	struct strbuf scratch;
 };
 
 /* ---- Strings ----------------------------------------------------------- */
 
-void
-labels_escape(struct strbuf *out, struct wire_text text, bool quotes)
-{
-	for (size_t i = 0; i < text.bytes; i++) {
-		char c = text.at[i];
-
-		if (c == '\n')
-			strbuf_adds(out, "\\n");
-		else if (c == '\\' || (c == '"' && quotes))
-			strbuf_add(out, (char[]){ '\\', c }, 2);
-		else
-			strbuf_addc(out, c);
-	}
-}
-
-static struct string *
-string_at(const struct labels *l, uint32_t number)
-{
-	return *(struct string **)slab_at(&l->strings, number);
-}
-
-static uint64_t
-string_hash(const void *owner, uint32_t number)
-{
-	const struct string *s = string_at(owner, number);
-
-	return table_hash(s->at, s->bytes);
-}
-
-static bool
-string_equal(const void *owner, uint32_t number, const void *key)
-{
-	const struct string *s = string_at(owner, number);
-
-	return wire_text_equal(
-	    (struct wire_text){ s->at, s->bytes }, *(const struct wire_text *)key);
-}
-
-static const struct index_keys string_keys = { string_hash, string_equal };
-
-static uint32_t
-string_new(struct labels *l, struct wire_text text, uint64_t hash)
-{
-	struct string *s = malloc(sizeof(*s) + text.bytes + 1);
-	uint32_t number = s ? slab_new(&l->strings) : 0;
-
-	if (number == 0)
-		goto fail;
-	s->refs = 1;
-	s->bytes = (uint32_t)text.bytes;
-	if (text.bytes)
-		memcpy(s->at, text.at, text.bytes);
-	s->at[text.bytes] = '\0';
-	*(struct string **)slab_at(&l->strings, number) = s;
-	if (index_add(&l->string_index, hash, number))
-		return number;
-	slab_release(&l->strings, number);
-fail:
-	free(s);
-	return 0;
-}
-
-/* What labels_string() looks for: the text escaped, in the scratch buffer if it must be.
- */
-static bool
-escaped(struct labels *l, struct wire_text text, struct wire_text *ret)
-{
-	bool plain = true;
-
-	for (size_t i = 0; i < text.bytes && plain; i++)
-		plain = text.at[i] != '\n' && text.at[i] != '\\' && text.at[i] != '"';
-	*ret = text;
-	if (plain)
-		return true;
-	strbuf_reset(&l->scratch);
-	labels_escape(&l->scratch, text, true);
-	*ret = (struct wire_text){ l->scratch.at, l->scratch.bytes };
-	return !l->scratch.failed;
-}
-
 uint32_t
 labels_string(struct labels *l, struct wire_text text)
 {
-	struct wire_text key;
-	uint64_t hash;
-	uint32_t number;
-
-	if (!escaped(l, text, &key))
-		return 0;
-	hash = table_hash(key.at, key.bytes);
-	number = index_find(&l->string_index, hash, &key);
-	if (number == 0)
-		return string_new(l, key, hash);
-	string_at(l, number)->refs++;
-	return number;
-}
-
-static uint32_t
-string_take(struct labels *l, uint32_t number)
-{
-	string_at(l, number)->refs++;
-	return number;
+	return texts_take(&l->texts, text);
 }
 
 void
-labels_string_release(struct labels *l, uint32_t number)
+labels_string_release(struct labels *l, uint32_t string)
 {
-	struct string *s;
-
-	if (number == 0)
-		return;
-	s = string_at(l, number);
-	if (--s->refs > 0)
-		return;
-	index_remove(&l->string_index, string_hash(l, number), number);
-	slab_release(&l->strings, number);
-	free(s);
+	texts_release(&l->texts, string);
 }
 
 struct wire_text
-labels_text(const struct labels *l, uint32_t number)
+labels_text(const struct labels *l, uint32_t string)
 {
-	const struct string *s = string_at(l, number);
-
-	return (struct wire_text){ s->at, s->bytes };
+	return texts_text(&l->texts, string);
 }
 
 /* ---- Levels ------------------------------------------------------------ */
@@ -259,30 +143,22 @@ labels_level(struct labels *l, const struct message_level *level, uint32_t *ret_
 
 bool
 labels_level_find(
-    const struct labels *l, const struct message_level *level, uint32_t *ret_level)
+    struct labels *l, const struct message_level *level, uint32_t *ret_level)
 {
-	struct strbuf text = STRBUF_EMPTY;
 	struct level key = { 0 };
 	uint32_t at = LABELS_RUNTIME;
-	bool found = true;
 
-	for (size_t i = 0; i < level->depth && found; i++) {
-		struct wire_text name;
-
-		strbuf_reset(&text);
-		labels_escape(&text, level->name[i], true);
-		name = (struct wire_text){ text.at, text.bytes };
+	for (size_t i = 0; i < level->depth; i++) {
 		key.parent = at;
-		key.name =
-		    index_find(&l->string_index, table_hash(name.at, name.bytes), &name);
+		key.name = texts_find(&l->texts, level->name[i]);
 		at = key.name
 			 ? index_find(&l->level_index, level_hash_of(at, key.name), &key)
 			 : 0;
-		found = at != 0;
+		if (at == 0)
+			return false;
 	}
-	strbuf_free(&text);
 	*ret_level = at;
-	return found;
+	return true;
 }
 
 bool
@@ -353,7 +229,7 @@ put_level(const struct labels *l, struct strbuf *out, uint32_t level)
 	v = level_at(l, level);
 	put_level(l, out, v->parent);
 	strbuf_addf(out, "%s%s=\"%s\"", v->parent == LABELS_RUNTIME ? "" : ",",
-	    words[v->depth], string_at(l, v->name)->at);
+	    words[v->depth], labels_text(l, v->name).at);
 }
 
 /* Fill literal and text of a schema that has level and names. */
@@ -368,7 +244,7 @@ schema_render(const struct labels *l, struct labels_schema *s)
 	for (uint32_t i = 0; i < s->n; i++) {
 		strbuf_addf(&out, "%s%s%s=\"", i > 0 ? "\"" : "",
 		    i > 0 || s->level != LABELS_RUNTIME ? "," : "",
-		    string_at(l, s->name[i])->at);
+		    labels_text(l, s->name[i]).at);
 		s->literal[i + 1] = (uint32_t)out.bytes;
 	}
 	if (s->n > 0)
@@ -419,7 +295,7 @@ schema_new(struct labels *l, const struct schema_key *key, uint64_t hash)
 	if (!schema_render(l, s) || !index_add(&l->schema_index, hash, number))
 		goto fail;
 	for (uint32_t i = 0; i < s->n; i++)
-		string_take(l, s->name[i]);
+		texts_hold(&l->texts, s->name[i]);
 	if (s->level != LABELS_RUNTIME)
 		level_at(l, s->level)->refs++;
 	return number;
@@ -490,7 +366,7 @@ without_empty(const struct labels *l, size_t n, const uint32_t *name,
 	uint32_t kept = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (value[i] == LABELS_WORKER || string_at(l, value[i])->bytes > 0) {
+		if (value[i] == LABELS_WORKER || labels_text(l, value[i]).bytes > 0) {
 			ret_name[kept] = name[i];
 			ret_value[kept++] = value[i];
 		}
@@ -515,7 +391,7 @@ labels_set(struct labels *l, uint32_t level, size_t n, const uint32_t *name,
 	words = set_at(l, set);
 	words[0] = schema;
 	for (uint32_t i = 0; i < kept; i++)
-		words[1 + i] = string_take(l, kept_value[i]);
+		words[1 + i] = texts_hold(&l->texts, kept_value[i]);
 	return set;
 }
 
@@ -559,10 +435,9 @@ labels_new(void)
 
 	if (l == NULL)
 		return NULL;
-	slab_init(&l->strings, sizeof(struct string *));
+	texts_init(&l->texts);
 	slab_init(&l->levels, sizeof(struct level));
 	slab_init(&l->schemas, sizeof(struct labels_schema));
-	index_init(&l->string_index, &string_keys, l);
 	index_init(&l->level_index, &level_keys, l);
 	index_init(&l->schema_index, &schema_keys, l);
 	/* The first string is LABELS_WORKER; no text is equal to it, as none holds a NUL.
@@ -572,16 +447,6 @@ labels_new(void)
 		return NULL;
 	}
 	return l;
-}
-
-static void
-strings_free(struct labels *l)
-{
-	for (uint32_t i = 0; l->string_index.slot && i <= l->string_index.mask; i++)
-		if (l->string_index.slot[i])
-			free(string_at(l, l->string_index.slot[i]));
-	index_free(&l->string_index);
-	slab_free(&l->strings);
 }
 
 static void
@@ -605,12 +470,11 @@ labels_free(struct labels *l)
 	if (l == NULL)
 		return;
 	schemas_free(l);
-	strings_free(l);
+	texts_free(&l->texts);
 	index_free(&l->level_index);
 	slab_free(&l->levels);
 	for (uint32_t i = 0; i < l->n_chunks; i++)
 		free(l->chunk[i]);
 	free(l->chunk);
-	strbuf_free(&l->scratch);
 	free(l);
 }

@@ -47,7 +47,7 @@ labels_level(struct labels *l, const struct message_level *level, uint32_t *ret_
 void labels_level_release(struct labels *l, uint32_t level);
 /* The level if it exists, without taking it. */
 bool labels_level_find(
-    const struct labels *l, const struct message_level *level, uint32_t *ret_level);
+    struct labels *l, const struct message_level *level, uint32_t *ret_level);
 /* True if level is place or below it. */
 bool labels_level_within(const struct labels *l, uint32_t level, uint32_t place);
 /* The last name of a level's path, escaped, and its depth. */
@@ -66,8 +66,5 @@ void labels_set_release(struct labels *l, uint32_t set);
 const uint32_t *labels_set_words(const struct labels *l, uint32_t set, size_t *ret_n);
 const struct labels_schema *
 labels_set_schema(const struct labels *l, uint32_t set, const uint32_t **ret_values);
-
-/* Append text with \, newline and (in label values) " escaped. */
-void labels_escape(struct strbuf *out, struct wire_text text, bool quotes);
 
 #endif /* LABELS_H */

@@ -5,6 +5,7 @@
 
 #include "registry_parts.h"
 #include "self_metrics.h"
+#include "texts.h"
 
 /* ---- Series ------------------------------------------------------------ */
 
@@ -271,7 +272,7 @@ note_help(struct registry *r, struct family *family, struct wire_text help)
 	struct strbuf text = STRBUF_EMPTY;
 
 	strbuf_add(&text, "", 0);
-	labels_escape(&text, help, false);
+	texts_escape(&text, help, false);
 	if (!text.failed && !family->help_differs && strcmp(text.at, family->help) != 0) {
 		family->help_differs = true;
 		log_line(r->log, LOG_LEVEL_WARNING,

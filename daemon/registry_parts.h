@@ -57,6 +57,29 @@ void registry_series_settle(struct registry *r, uint32_t number, bool keep_total
 void registry_family_settle(struct registry *r, struct family *family);
 
 struct column *registry_column(const struct registry *r, uint32_t number);
+
+/* The cells of a series of the family, in a column. */
+uint32_t registry_cells_of(const struct family *family);
+/* Room for the cells below end. False when memory is out. */
+bool registry_make_cells(struct column *c, uint32_t end);
+/* Give free cells to a series, which the column then defines. False when memory is out.
+ */
+bool
+registry_take_cells(struct registry *r, struct column *c, uint32_t series, uint32_t cell);
+/* The opposite. The total stays for now, the part of a gauge does not. Returns the
+ * series. */
+uint32_t registry_release_cells(struct registry *r, struct column *c, uint32_t cell);
+void
+registry_apply_record(struct registry *r, struct column *c, uint32_t cell, uint64_t bits);
+
+/* A column's part in a gauge is at a cell. Parts keep the order in which they came. */
+bool registry_part_add(
+    struct registry *r, struct series *s, const struct column *c, uint32_t cell);
+void registry_part_remove(
+    struct registry *r, struct series *s, const struct column *c, uint32_t cell);
+/* False if the column has no part. */
+bool registry_part_find(const struct registry *r, const struct series *s,
+    const struct column *c, uint32_t *ret_cell);
 /* The daemon's own part of a gauge leaves, and the series with it if it was the last. */
 void registry_retained_unset(struct registry *r, uint32_t series);
 

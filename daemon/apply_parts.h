@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * apply_parts.h - what the files of apply share: its state, the request under way, and
+ * the ways to answer it. Nobody else includes it.
+ */
+#ifndef APPLY_PARTS_H
+#define APPLY_PARTS_H
+
+#include "apply.h"
+#include "sessions.h"
+
+#define APPLY_REPLY_ROOM 512 /* enough for any reply but ACK of a DEFINE, TEXT and JSON \
+			      */
+
+struct apply {
+	struct apply_options options;
+	struct registry *registry;
+	struct self_metrics *self;
+	struct log *log;
+	struct sessions sessions;
+	uint64_t replaced_seen; /* of the registry's figures: what self has counted */
+	double dropped_seen;
+};
+
+/* One request on its way. */
+struct request {
+	struct apply *a;
+	struct apply_peer *peer;
+	const struct message *m;
+	uint64_t now_ms;
+	struct strbuf *reply;
+};
+
+/* apply.c */
+/* Room for a reply of at most room bytes; without memory the writer fails. */
+struct wire_writer apply_reply_begin(struct strbuf *reply, size_t room);
+void apply_reply_end(struct strbuf *reply, const struct wire_writer *w);
+void apply_reply_error(const struct request *q, const struct refusal *r);
+void apply_count_refusal(struct apply *a, const struct apply_peer *peer,
+    const struct refusal *r, uint64_t now_ms);
+
+/* apply_session.c: HELLO DEFINE UPDATE REMOVE PING BYE */
+void apply_session_request(const struct request *q);
+
+/* apply_text.c: EXPOSE STATUS */
+void apply_expose(const struct request *q);
+void apply_status_request(const struct request *q);
+
+/* apply_json.c */
+void apply_json(const struct request *q, const void *payload, size_t bytes);
+
+#endif /* APPLY_PARTS_H */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* EXPOSE and STATUS: what is answered as a text. */
+#include "apply_parts.h"
+#include "exposition.h"
+
+#define EXPOSE_SLICE (256 * 1024)
+
+static void
+reply_text(const struct request *q, const struct strbuf *text)
+{
+	struct wire_writer w;
+	struct refusal r = { 0 };
+
+	if (text->failed)
+		refuse(&r, REASON_MEMORY, "out of memory");
+	else if (text->bytes + APPLY_REPLY_ROOM > q->a->options.message_bytes)
+		refuse(&r, REASON_LIMIT,
+		    "the text is longer than a message (%u bytes, ingest.message_bytes): "
+		    "use HTTP",
+		    q->a->options.message_bytes);
+	if (r.reason != REASON_NONE) {
+		apply_reply_error(q, &r);
+		return;
+	}
+	w = apply_reply_begin(q->reply, text->bytes + APPLY_REPLY_ROOM);
+	message_put_text(&w, (struct wire_text){ text->at, text->bytes });
+	apply_reply_end(q->reply, &w);
+}
+
+void
+apply_expose(const struct request *q)
+{
+	struct exposition_filter filter = { .level = q->m->level };
+	struct exposition *e;
+	struct strbuf text = STRBUF_EMPTY;
+
+	apply_refresh(q->a);
+	e = exposition_new(q->a->registry, q->a->self, &filter);
+	if (e == NULL)
+		text.failed = true;
+	/* Over the limit it is refused: no more is rendered than shows that. */
+	while (e && exposition_slice(e, &text, EXPOSE_SLICE) &&
+	       text.bytes <= q->a->options.message_bytes)
+		;
+	exposition_free(e);
+	reply_text(q, &text);
+	strbuf_free(&text);
+}
+
+static void
+status_worker(
+    const struct apply *a, const struct session *s, uint64_t now_ms, struct strbuf *out)
+{
+	const struct record *record = sessions_record(&a->sessions, s->record);
+
+	strbuf_adds(out, "{\"name\":");
+	strbuf_add_json(out, wire_text(s->name));
+	strbuf_addf(out, ",\"pid\":%d,\"uid\":%u,\"connected\":%s", (int)s->pid,
+	    (unsigned)record->uid, s->bound ? "true" : "false");
+	strbuf_addf(out, ",\"age_ms\":%llu,\"idle_ms\":%llu",
+	    (unsigned long long)(now_ms - s->born_ms),
+	    (unsigned long long)(now_ms - s->touched_ms));
+	strbuf_addf(out, ",\"series\":%u,\"last\":%llu,\"refused\":%llu,\"library\":",
+	    s->column->n_series, (unsigned long long)record->last,
+	    (unsigned long long)s->refused);
+	strbuf_add_json(out, wire_text(s->library));
+	strbuf_addc(out, '}');
+}
+
+void
+apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out)
+{
+	strbuf_adds(out, "{\"version\":");
+	strbuf_add_json(out, wire_text(a->options.version));
+	strbuf_addf(out, ",\"epoch\":\"%016llx\",\"uptime_ms\":%llu,\"lease_ms\":%u",
+	    (unsigned long long)a->options.epoch,
+	    (unsigned long long)(now_ms - a->options.started_ms), a->options.lease_ms);
+	strbuf_addf(out,
+	    ",\"families\":%u,\"series\":{\"counter\":%u,\"gauge\":%u,\"histogram\":%u}",
+	    registry_families(a->registry), registry_count(a->registry, MESSAGE_COUNTER),
+	    registry_count(a->registry, MESSAGE_GAUGE),
+	    registry_count(a->registry, MESSAGE_HISTOGRAM));
+	strbuf_addf(out, ",\"folded\":%u,\"workers\":[", a->sessions.n_folded);
+	for (const struct session *s = a->sessions.first; s; s = s->next) {
+		status_worker(a, s, now_ms, out);
+		if (s->next)
+			strbuf_addc(out, ',');
+	}
+	strbuf_adds(out, "]}");
+}
+
+void
+apply_status_request(const struct request *q)
+{
+	struct strbuf text = STRBUF_EMPTY;
+
+	apply_status(q->a, q->now_ms, &text);
+	reply_text(q, &text);
+	strbuf_free(&text);
+}
