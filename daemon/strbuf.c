@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LONGEST (SIZE_MAX / 4) /* so that sizes never overflow */
+
 void
 strbuf_free(struct strbuf *s)
 {
@@ -26,8 +28,10 @@ strbuf_reserve(struct strbuf *s, size_t n)
 	size_t room = s->room ? s->room : 256;
 	char *at;
 
-	if (s->failed)
+	if (s->failed || n > LONGEST) {
+		s->failed = true;
 		return false;
+	}
 	if (n < s->room && s->bytes < s->room - n)
 		return true;
 	while (room <= s->bytes + n)
@@ -150,27 +154,64 @@ format_fixed(char *out, double v)
 	return 0;
 }
 
-/* The fewest digits that read back as v, which is positive; *ret_point is where the
- * point stands before them: v = 0.DIGITS x 10^point. */
+/* True if 0.DIGITS x 10^point reads back as v. Without a decimal point strtod() does not
+ * depend on the locale. */
+static bool
+reads_back(const char *digits, size_t n, int point, double v)
+{
+	char text[48];
+
+	snprintf(text, sizeof(text), "%.*se%d", (int)n, digits, point - (int)n);
+	return strtod(text, NULL) == v;
+}
+
+/* Add one to the last digit. False if all were nines. */
+static bool
+round_up(char *digits, size_t n)
+{
+	while (n > 0 && digits[n - 1] == '9')
+		digits[--n] = '0';
+	if (n == 0)
+		return false;
+	digits[n - 1]++;
+	return true;
+}
+
+/* The digits of v rounded to that precision. */
+static size_t
+rounded_digits(char digits[24], double v, int precision, int *ret_point)
+{
+	char text[48], *e;
+	size_t n = 0;
+
+	snprintf(text, sizeof(text), "%.*e", precision - 1, v);
+	e = strchr(text, 'e');
+	for (const char *p = text; p < e; p++)
+		if (*p >= '0' && *p <= '9') /* skips the point, whatever it is */
+			digits[n++] = *p;
+	*ret_point = (int)strtol(e + 1, NULL, 10) + 1;
+	return n;
+}
+
+/*
+ * The fewest digits that read back as v, which is positive; *ret_point is where the point
+ * stands before them: v = 0.DIGITS x 10^point.
+ *
+ * The decimal nearest to v is the one to try, but for powers of two: below them doubles
+ * lie twice as close as above, so the next decimal above may read back when the nearest
+ * one, below, does not.
+ */
 static size_t
 shortest_digits(char digits[24], double v, int *ret_point)
 {
-	char text[48], *e;
 	size_t n;
 
 	/* Below 2^-1022 a double has fewer than 53 bits: 15 digits may be too many. */
 	for (int precision = v < 2.3e-308 ? 1 : 15;; precision++) {
-		snprintf(text, sizeof(text), "%.*e", precision - 1, v);
-		e = strchr(text, 'e');
-		n = 0;
-		for (const char *p = text; p < e; p++)
-			if (*p >= '0' && *p <= '9') /* skips the point, whatever it is */
-				digits[n++] = *p;
-		*ret_point = (int)strtol(e + 1, NULL, 10) + 1;
-		/* Without a point strtod() does not depend on the locale. */
-		snprintf(
-		    text, sizeof(text), "%.*se%d", (int)n, digits, *ret_point - (int)n);
-		if (precision >= 17 || strtod(text, NULL) == v)
+		n = rounded_digits(digits, v, precision, ret_point);
+		if (precision == 17 || reads_back(digits, n, *ret_point, v))
+			break;
+		if (round_up(digits, n) && reads_back(digits, n, *ret_point, v))
 			break;
 	}
 	while (n > 1 && digits[n - 1] == '0')
