@@ -5,45 +5,6 @@
 
 #include "apply_parts.h"
 
-/* ---- Replies ------------------------------------------------------------ */
-
-struct wire_writer
-apply_reply_begin(struct strbuf *reply, size_t room)
-{
-	struct wire_writer w;
-	bool whole = strbuf_reserve(reply, room);
-
-	wire_writer_init(&w, whole ? reply->at + reply->bytes : NULL, whole ? room : 0);
-	return w;
-}
-
-void
-apply_reply_end(struct strbuf *reply, const struct wire_writer *w)
-{
-	if (!w->failed)
-		reply->bytes += w->bytes;
-}
-
-void
-apply_count_refusal(struct apply *a, const struct apply_peer *peer,
-    const struct refusal *r, uint64_t now_ms)
-{
-	self_refused(a->self, r->reason);
-	log_limited(a->log, LOG_LEVEL_WARNING, r->reason, now_ms,
-	    "apply: refused (%s) from pid %d, uid %u: %s", message_reason_word(r->reason),
-	    (int)peer->pid, (unsigned)peer->uid, r->text);
-}
-
-void
-apply_reply_error(const struct request *q, const struct refusal *r)
-{
-	struct wire_writer w = apply_reply_begin(q->reply, APPLY_REPLY_ROOM);
-
-	apply_count_refusal(q->a, q->peer, r, q->now_ms);
-	message_put_error(&w, r);
-	apply_reply_end(q->reply, &w);
-}
-
 /* ---- Dispatch ------------------------------------------------------------------- */
 
 static void
@@ -162,25 +123,6 @@ apply_due_ms(const struct apply *a, uint64_t now_ms)
 	if (a->sessions.due_ms == UINT64_MAX)
 		return UINT64_MAX;
 	return a->sessions.due_ms > now_ms ? a->sessions.due_ms - now_ms : 0;
-}
-
-void
-apply_refresh(struct apply *a)
-{
-	static const enum message_kind kinds[] = { MESSAGE_COUNTER, MESSAGE_GAUGE,
-		MESSAGE_HISTOGRAM };
-	uint64_t replaced = registry_replaced(a->registry);
-	double dropped = registry_client_dropped(a->registry);
-
-	for (size_t i = 0; i < 3; i++)
-		self_set(
-		    a->self, SELF_SERIES, i, 0, registry_count(a->registry, kinds[i]));
-	self_set(a->self, SELF_WORKERS, 0, 0, a->sessions.n_live);
-	self_add(
-	    a->self, SELF_FAMILIES_REPLACED, 0, 0, (double)(replaced - a->replaced_seen));
-	self_add(a->self, SELF_CLIENT_DROPPED_UPDATES, 0, 0, dropped - a->dropped_seen);
-	a->replaced_seen = replaced;
-	a->dropped_seen = dropped;
 }
 
 bool

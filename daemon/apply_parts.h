@@ -31,7 +31,7 @@ struct request {
 	struct strbuf *reply;
 };
 
-/* apply.c */
+/* apply_reply.c */
 /* Room for a reply of at most room bytes; without memory the writer fails. */
 struct wire_writer apply_reply_begin(struct strbuf *reply, size_t room);
 void apply_reply_end(struct strbuf *reply, const struct wire_writer *w);

@@ -1,9 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* EXPOSE and STATUS: what is answered as a text. */
+/* EXPOSE and STATUS: what is answered as a text, and the figures in it. */
 #include "apply_parts.h"
 #include "exposition.h"
 
 #define EXPOSE_SLICE (256 * 1024)
+
+void
+apply_refresh(struct apply *a)
+{
+	static const enum message_kind kinds[] = { MESSAGE_COUNTER, MESSAGE_GAUGE,
+		MESSAGE_HISTOGRAM };
+	uint64_t replaced = registry_replaced(a->registry);
+	double dropped = registry_client_dropped(a->registry);
+
+	for (size_t i = 0; i < 3; i++)
+		self_set(
+		    a->self, SELF_SERIES, i, 0, registry_count(a->registry, kinds[i]));
+	self_set(a->self, SELF_WORKERS, 0, 0, a->sessions.n_live);
+	self_add(
+	    a->self, SELF_FAMILIES_REPLACED, 0, 0, (double)(replaced - a->replaced_seen));
+	self_add(a->self, SELF_CLIENT_DROPPED_UPDATES, 0, 0, dropped - a->dropped_seen);
+	a->replaced_seen = replaced;
+	a->dropped_seen = dropped;
+}
 
 static void
 reply_text(const struct request *q, const struct strbuf *text)

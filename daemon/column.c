@@ -112,78 +112,6 @@ registry_make_cells(struct column *c, uint32_t end)
 	return true;
 }
 
-/* ---- Metrics ----------------------------------------------------------- */
-
-static bool
-same_metric(const struct column_metric *a, const struct column_metric *b)
-{
-	return a->family == b->family && a->level == b->level && a->n == b->n &&
-	       a->n_variable == b->n_variable &&
-	       memcmp(a->label, b->label, a->n * sizeof(a->label[0])) == 0;
-}
-
-/* A live family of m's name and shape: resolving m again cannot change anything. */
-static bool
-is_named(const struct column_metric *metric, const struct message_metric *m)
-{
-	return wire_text_is(m->name, metric->family->name) &&
-	       family_check_shape(metric->family, m, NULL) == REASON_NONE;
-}
-
-static bool
-make_metrics(struct column *c, uint32_t id)
-{
-	uint32_t room = c->metric_room ? c->metric_room : 16;
-	struct column_metric **metric;
-
-	if (id < c->metric_room)
-		return true;
-	while (room <= id)
-		room *= 2;
-	metric = realloc(c->metric, room * sizeof(struct column_metric *));
-	if (metric == NULL)
-		return false;
-	for (uint32_t i = c->metric_room; i < room; i++)
-		metric[i] = NULL;
-	c->metric = metric;
-	c->metric_room = room;
-	return true;
-}
-
-enum reason
-registry_define_metric(struct registry *r, struct column *c,
-    const struct message_metric *m, struct refusal *refusal)
-{
-	struct column_metric *metric, *before;
-	enum reason reason;
-
-	if (m->id >= REGISTRY_SPARSE + 4 * (uint64_t)c->n_metrics)
-		return refuse(refusal, REASON_MESSAGE,
-		    "the metric number %u is too high: metrics are numbered from 0",
-		    m->id);
-	if (!make_metrics(c, m->id))
-		return refuse(refusal, REASON_MEMORY, "out of memory");
-	before = c->metric[m->id];
-	if (before && !is_named(before, m))
-		return refuse(refusal, REASON_DUPLICATE,
-		    "the metric number %u is '%s' already", m->id, before->family->name);
-	reason = registry_resolve(r, m, &metric, refusal);
-	if (reason != REASON_NONE)
-		return reason;
-	if (before) {
-		if (!same_metric(before, metric))
-			reason = refuse(refusal, REASON_DUPLICATE,
-			    "the metric number %u is '%s' with other labels already",
-			    m->id, before->family->name);
-		registry_unresolve(r, metric);
-		return reason;
-	}
-	metric->family->live++;
-	c->metric[m->id] = metric;
-	c->n_metrics++;
-	return REASON_NONE;
-}
-
 /* ---- Children ---------------------------------------------------------- */
 
 uint32_t
@@ -443,6 +371,20 @@ registry_apply_records(
 }
 
 /* ---- The end of a column ------------------------------------------------ */
+
+void
+registry_unresolve(struct registry *r, struct column_metric *metric)
+{
+	if (metric == NULL)
+		return;
+	for (uint32_t i = 0; i < metric->n; i++) {
+		labels_string_release(r->labels, metric->label[i].name);
+		if (metric->label[i].constant > LABELS_WORKER)
+			labels_string_release(r->labels, metric->label[i].constant);
+	}
+	labels_level_release(r->labels, metric->level);
+	free(metric);
+}
 
 static void
 column_free(struct registry *r, struct column *c)

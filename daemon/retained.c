@@ -10,24 +10,6 @@
 
 #define OWN_WORKER "daemon" /* the name of the daemon's own column */
 
-enum reason
-registry_retain(struct registry *r, const struct message_metric *m, uint32_t *ret_series,
-    struct refusal *refusal)
-{
-	struct column_metric *metric;
-	enum reason reason = registry_resolve(r, m, &metric, refusal);
-	struct family *family;
-	bool made;
-
-	if (reason != REASON_NONE)
-		return reason;
-	family = metric->family;
-	reason = registry_series_take(r, metric, NULL, ret_series, &made, refusal);
-	registry_unresolve(r, metric);
-	registry_family_settle(r, family);
-	return reason;
-}
-
 void
 registry_retained_add(struct registry *r, uint32_t series, double n)
 {

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply_parts.h"
+
+struct wire_writer
+apply_reply_begin(struct strbuf *reply, size_t room)
+{
+	struct wire_writer w;
+	bool whole = strbuf_reserve(reply, room);
+
+	wire_writer_init(&w, whole ? reply->at + reply->bytes : NULL, whole ? room : 0);
+	return w;
+}
+
+void
+apply_reply_end(struct strbuf *reply, const struct wire_writer *w)
+{
+	if (!w->failed)
+		reply->bytes += w->bytes;
+}
+
+void
+apply_count_refusal(struct apply *a, const struct apply_peer *peer,
+    const struct refusal *r, uint64_t now_ms)
+{
+	self_refused(a->self, r->reason);
+	log_limited(a->log, LOG_LEVEL_WARNING, r->reason, now_ms,
+	    "apply: refused (%s) from pid %d, uid %u: %s", message_reason_word(r->reason),
+	    (int)peer->pid, (unsigned)peer->uid, r->text);
+}
+
+void
+apply_reply_error(const struct request *q, const struct refusal *r)
+{
+	struct wire_writer w = apply_reply_begin(q->reply, APPLY_REPLY_ROOM);
+
+	apply_count_refusal(q->a, q->peer, r, q->now_ms);
+	message_put_error(&w, r);
+	apply_reply_end(q->reply, &w);
+}
