@@ -217,7 +217,7 @@ VALGRIND ?= valgrind -q --error-exitcode=9 --leak-check=full --fair-sched=try \
 asan:	## the unit tests, with the address and undefined behaviour sanitizers
 	+@$(call slowly,5) SAN=address,undefined check
 tsan:	## the unit tests, with the thread sanitizer
-	+@$(call slowly,5) SAN=thread check
+	+@TSAN_OPTIONS="$${TSAN_OPTIONS:-die_after_fork=0}" $(call slowly,5) SAN=thread check
 valgrind:	## the unit tests under valgrind
 	+@$(call slowly,20) RUNNER='$(VALGRIND)' check
 

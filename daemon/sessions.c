@@ -159,10 +159,22 @@ take_name_from(struct session *holder)
 	holder->column->hidden = true;
 }
 
+/* "NAME-", short enough for any number behind it, and still UTF-8. */
+static void
+make_base(const char *wish, char out[NAMES_WORKER_BYTES + 1])
+{
+	size_t bytes = strlen(wish), most = NAMES_WORKER_BYTES - 1 - 10;
+
+	if (bytes > most)
+		for (bytes = most; (wish[bytes] & 0xc0) == 0x80; bytes--)
+			;
+	snprintf(out, NAMES_WORKER_BYTES + 1, "%.*s-", (int)bytes, wish);
+}
+
 static void
 choose_name(struct sessions *s, const char *wish, char out[NAMES_WORKER_BYTES + 1])
 {
-	char base[NAMES_WORKER_BYTES + 2];
+	char base[NAMES_WORKER_BYTES + 1];
 	struct session *holder;
 
 	if (wish[0] == '\0') {
@@ -171,7 +183,7 @@ choose_name(struct sessions *s, const char *wish, char out[NAMES_WORKER_BYTES + 
 	}
 	holder = named(s, wish);
 	if (holder && holder->bound > 0) {
-		snprintf(base, sizeof(base), "%s-", wish);
+		make_base(wish, base);
 		free_name(s, base, 2, out);
 		return;
 	}
@@ -186,6 +198,15 @@ static void
 copy_text(char *out, size_t room, struct wire_text text)
 {
 	snprintf(out, room, "%.*s", (int)text.bytes, text.at);
+}
+
+/* For people only: nothing checks it, and it may be cut anywhere. */
+static void
+copy_shown(char *out, size_t room, struct wire_text text)
+{
+	char shown[64];
+
+	copy_text(out, room, wire_text(names_show(text, shown)));
 }
 
 static void
@@ -227,7 +248,7 @@ sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t pid,
 	if (number == 0)
 		goto fail;
 	copy_text(session->wish, sizeof(session->wish), wish);
-	copy_text(session->library, sizeof(session->library), library);
+	copy_shown(session->library, sizeof(session->library), library);
 	choose_name(s, session->wish, session->name);
 	session->column = registry_column_new(s->registry, wire_text(session->name));
 	if (session->column == NULL)

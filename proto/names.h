@@ -10,8 +10,8 @@
 
 #include "message.h"
 
-#define NAMES_LEVEL_BYTES  128 /* a namespace, component or endpoint */
-#define NAMES_WORKER_BYTES 63  /* a worker's name, without its NUL */
+#define NAMES_LEVEL_BYTES    128  /* a namespace, component or endpoint */
+#define NAMES_WORKER_BYTES   63	  /* a worker's name, without its NUL */
 #define NAMES_NAME_BYTES_MAX 4096 /* the most that name_bytes may be set to */
 
 struct names_limits {

@@ -20,10 +20,9 @@ enum sp_protocol { SP_REQ = 0x30, SP_REP = 0x31, SP_PUSH = 0x50, SP_PULL = 0x51 
 #define SP_HEADER_BYTES	   8
 #define SP_FRAME_BYTES	   9 /* type and length, before a payload */
 #define SP_FRAME_MESSAGE   1 /* the only frame type there is */
-#define SP_BACKTRACE_WORDS 8 /* the most that is accepted: a request through 7 devices \
-			      */
-#define SP_REQUEST_ID_BIT 0x80000000U
-#define SP_IPC_PREFIX	  "ipc://"
+#define SP_BACKTRACE_WORDS 8 /* the most that is accepted: 7 devices and the REQ */
+#define SP_REQUEST_ID_BIT  0x80000000U
+#define SP_IPC_PREFIX	   "ipc://"
 
 void sp_put_header(uint8_t out[SP_HEADER_BYTES], enum sp_protocol protocol);
 /* The protocol that a peer's header names (any 16 bits), or -1 if it is not SP's. */

@@ -300,6 +300,37 @@ START_TEST(a_level_or_a_child_beyond_the_format_is_not_written)
 }
 END_TEST
 
+START_TEST(a_level_of_four_names_is_refused)
+{
+	uint8_t bytes[GOLDEN_ROOM];
+	struct wire_writer w;
+
+	wire_writer_init(&w, bytes, sizeof(bytes));
+	message_put_status(&w);
+	bytes[5] = MESSAGE_EXPOSE;
+	wire_put_u8(&w, 4);
+	wire_put_u64(&w, 0); /* four empty names */
+	ck_assert_uint_eq(golden_decode(bytes, w.bytes, NULL), REASON_MESSAGE);
+	bytes[8] = 3;
+	ck_assert_uint_eq(golden_decode(bytes, w.bytes - 2, NULL), REASON_NONE);
+}
+END_TEST
+
+START_TEST(a_hello_without_a_ticket_has_zeros_there)
+{
+	struct message m = { .ticket = golden_ticket }, back;
+	uint8_t bytes[GOLDEN_ROOM];
+	struct wire_writer w;
+
+	wire_writer_init(&w, bytes, sizeof(bytes));
+	message_put_hello(&w, &m);
+	ck_assert_uint_eq(message_decode(&back, bytes, w.bytes, NULL), REASON_NONE);
+	ck_assert(!back.has_ticket);
+	ck_assert_uint_eq(back.ticket.store, 0);
+	ck_assert_uint_eq(back.ticket.serial, 0);
+}
+END_TEST
+
 START_TEST(an_update_without_records_is_a_message)
 {
 	uint8_t bytes[GOLDEN_ROOM];
@@ -382,6 +413,8 @@ suite(void)
 	tcase_add_test(t, a_metric_has_at_most_so_many_labels_and_bounds);
 	tcase_add_test(t, more_labels_or_bounds_than_there_can_be_are_refused);
 	tcase_add_test(t, a_level_or_a_child_beyond_the_format_is_not_written);
+	tcase_add_test(t, a_level_of_four_names_is_refused);
+	tcase_add_test(t, a_hello_without_a_ticket_has_zeros_there);
 	tcase_add_test(t, an_update_without_records_is_a_message);
 	tcase_add_test(t, the_page_lists_the_reasons_and_their_numbers);
 	tcase_add_test(t, a_number_without_a_word_is_unknown);

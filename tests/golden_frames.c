@@ -209,7 +209,8 @@ put_ack_refused(struct wire_writer *w)
 
 	message_put_refused_item(
 	    w, 0, &(struct refusal){ REASON_TYPE, "a counter has this name" });
-	message_put_refused_item(w, 1, &(struct refusal){ REASON_MESSAGE, "no metric 2" });
+	message_put_refused_item(
+	    w, 1, &(struct refusal){ REASON_MESSAGE, "no metric 2" });
 	message_end(w, begun, 2);
 }
 

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The flush thread itself; what other threads ask of it is in orders.c.
+ */
+#include "flush.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "ticks.h"
+
+#define PAUSE_FIRST_MS 10
+#define PAUSE_MAX_MS   1000
+#define TORN_NS	       (1 * NS_PER_MS)
+#define REPLY_BYTES    ((1U << 20) + (1U << 16)) /* the longest reply, unless a page is */
+#define REPLY_MAX      (64U << 20)
+#define LEASE_MIN_MS   100
+
+#ifndef DYNAMO_METRICS_VERSION
+#define DYNAMO_METRICS_VERSION "unknown"
+#endif
+
+static uint64_t
+lease_ns(const struct flush *f)
+{
+	uint32_t ms = f->session->lease_ms;
+
+	return (ms > LEASE_MIN_MS ? ms : LEASE_MIN_MS) * NS_PER_MS;
+}
+
+/* Nothing was ever defined: then there is nothing to say to a daemon. */
+static bool
+is_used(const struct flush *f)
+{
+	return __atomic_load_n(&f->store->n_ever, __ATOMIC_ACQUIRE) > 0;
+}
+
+static void
+set_connected(struct flush *f, bool connected)
+{
+	pthread_mutex_lock(&f->lock);
+	f->connected = connected;
+	if (connected)
+		memcpy(f->given, f->session->worker, sizeof(f->given));
+	if (!connected && f->expose == EXPOSE_SENT)
+		f->expose = EXPOSE_WANTED;
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* ---- The connection ---------------------------------------------------- */
+
+/* Jitter, so that a thousand workers do not come back at the same moment. */
+static uint32_t
+next_pause_ms(struct flush *f)
+{
+	uint32_t pause = f->pause_ms;
+
+	f->random = f->random * 6364136223846793005U + 1442695040888963407U;
+	f->pause_ms = pause * 2 < PAUSE_MAX_MS ? pause * 2 : PAUSE_MAX_MS;
+	return pause / 2 + (uint32_t)(f->random >> 33) % (pause / 2 + 1);
+}
+
+static void
+disconnect(struct flush *f, bool at_once)
+{
+	transport_close(&f->transport);
+	session_lost(f->session);
+	set_connected(f, false);
+	f->passing = f->final = false;
+	f->retry_ns = ticks_ns();
+	if (at_once && f->credit)
+		f->credit = false;
+	else
+		f->retry_ns += next_pause_ms(f) * NS_PER_MS;
+}
+
+static void
+say_trouble(struct flush *f)
+{
+	const struct refusal *trouble = &f->session->trouble;
+
+	if (trouble->reason == REASON_NONE)
+		return;
+	if (trouble->reason == REASON_VERSION)
+		f->pause_ms = PAUSE_MAX_MS;
+	if (strcmp(f->trouble, trouble->text) == 0)
+		return; /* said before */
+	memcpy(f->trouble, trouble->text, sizeof(f->trouble));
+	report_error(f->report, report_code(trouble->reason), "%s", trouble->text);
+}
+
+static void
+random_bytes(struct flush *f, uint8_t out[MESSAGE_SID_BYTES])
+{
+	uint64_t rest[2] = { ticks_ns() ^ (uint64_t)getpid() << 32, f->random };
+
+	if (getrandom(out, MESSAGE_SID_BYTES, GRND_NONBLOCK) != MESSAGE_SID_BYTES)
+		memcpy(out, rest,
+		    MESSAGE_SID_BYTES); /* early at boot: good enough to differ */
+}
+
+static int
+open_event(struct flush *f)
+{
+	int error = 0;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->event_fd < 0)
+		f->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (f->event_fd < 0)
+		error = errno;
+	pthread_mutex_unlock(&f->lock);
+	return error;
+}
+
+static void
+send_request(struct flush *f)
+{
+	transport_send(&f->transport, f->session->out, f->session->out_bytes);
+	f->sent_ns = ticks_ns();
+}
+
+static void
+connect_now(struct flush *f)
+{
+	uint8_t random[MESSAGE_SID_BYTES];
+	int error = open_event(f);
+
+	if (error == 0)
+		error = transport_open(&f->transport, f->path);
+	if (error != 0) {
+		if (!f->outage)
+			report_line(f->report,
+			    "no connection to %.90s: %s; updates are kept", f->path,
+			    strerror(error));
+		f->outage = true;
+		disconnect(f, false);
+		return;
+	}
+	f->transport.reply_max = REPLY_BYTES;
+	random_bytes(f, random);
+	session_hello(f->session, random, f->worker, DYNAMO_METRICS_VERSION);
+	send_request(f);
+}
+
+/* ---- Passes ------------------------------------------------------------ */
+
+static void
+call_back(struct flush *f)
+{
+	void (*fn)(void *arg);
+	void *arg;
+
+	pthread_mutex_lock(&f->lock);
+	fn = f->callback;
+	arg = f->callback_arg;
+	f->in_callback = fn != NULL;
+	pthread_mutex_unlock(&f->lock);
+	if (!fn)
+		return;
+	fn(arg);
+	pthread_mutex_lock(&f->lock);
+	f->in_callback = false;
+	pthread_cond_broadcast(&f->done);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void
+begin_pass(struct flush *f, uint64_t now)
+{
+	pthread_mutex_lock(&f->lock);
+	f->pass_order = f->ordered;
+	f->final = f->closing;
+	pthread_mutex_unlock(&f->lock);
+	f->passing = true;
+	f->next_pass_ns = now + f->interval_ns;
+	call_back(f);
+	collect_pass(&f->collect);
+}
+
+static void
+end_pass(struct flush *f)
+{
+	f->passing = false;
+	pthread_mutex_lock(&f->lock);
+	f->passed = f->pass_order;
+	pthread_cond_broadcast(&f->done);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static bool
+pass_is_due(struct flush *f, uint64_t now)
+{
+	bool due;
+
+	pthread_mutex_lock(&f->lock);
+	due = f->ordered > f->passed || (f->closing && !f->final);
+	pthread_mutex_unlock(&f->lock);
+	return due || now >= f->next_pass_ns;
+}
+
+/* ---- The conversation -------------------------------------------------- */
+
+static uint64_t
+ping_at(const struct flush *f)
+{
+	return f->sent_ns + lease_ns(f) / 3;
+}
+
+static bool
+want_expose(struct flush *f)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&f->lock);
+	wanted = f->expose == EXPOSE_WANTED;
+	if (wanted)
+		f->expose = EXPOSE_SENT;
+	pthread_mutex_unlock(&f->lock);
+	return wanted;
+}
+
+/* READY: send what there is. False when there is nothing. */
+static bool
+ask(struct flush *f, uint64_t now)
+{
+	/* A PING goes along with a wake-up that happens anyway, if one comes in time. */
+	uint64_t slack = f->interval_ns < lease_ns(f) / 6 ? f->interval_ns : 0;
+	struct session_wish wish = { .update = f->passing };
+
+	if (session_next(f->session, &wish, &f->collect.source)) {
+		send_request(f);
+		return true;
+	}
+	if (f->passing && collect_is_done(&f->collect))
+		end_pass(f);
+	if (f->passing)
+		return false;
+	if (!f->final && pass_is_due(f, now)) {
+		begin_pass(f, now);
+		return true;
+	}
+	wish.ping = now + slack >= ping_at(f);
+	wish.bye = f->final;
+	if (!wish.bye && want_expose(f))
+		wish.expose = &f->expose_level;
+	if (!session_next(f->session, &wish, &f->collect.source))
+		return false;
+	if (wish.expose)
+		f->transport.reply_max = f->session->message_bytes < REPLY_MAX
+					     ? f->session->message_bytes + REPLY_BYTES
+					     : REPLY_MAX;
+	send_request(f);
+	return true;
+}
+
+static void
+answer_expose(struct flush *f)
+{
+	const struct session *s = f->session;
+	char *text = NULL;
+
+	if (s->text.at)
+		text = strndup(s->text.at, s->text.bytes);
+	f->transport.reply_max = REPLY_BYTES;
+	pthread_mutex_lock(&f->lock);
+	if (f->expose == EXPOSE_SENT) {
+		f->expose = EXPOSE_DONE;
+		f->expose_code = s->text.at ? (text ? DYNM_OK : DYNM_ENOMEM)
+					    : report_code(s->trouble.reason);
+		f->expose_text = text;
+		text = NULL;
+	}
+	pthread_cond_broadcast(&f->done);
+	pthread_mutex_unlock(&f->lock);
+	free(text);
+}
+
+static void
+welcome(struct flush *f)
+{
+	set_connected(f, true);
+	f->credit = true;
+	f->passing = false;
+	f->next_pass_ns = 0;
+	if (f->outage)
+		report_line(f->report, "connected to %.120s", f->path);
+	f->outage = false;
+}
+
+/* False when the connection is gone. */
+static bool
+take_reply(struct flush *f)
+{
+	enum session_state before = f->session->state;
+	enum message_type asked = f->session->asked;
+	enum session_verdict verdict;
+	size_t bytes;
+	const uint8_t *payload = transport_reply(&f->transport, &bytes);
+
+	verdict = session_reply(f->session, payload, bytes, &f->collect.source);
+	say_trouble(f);
+	if (before == SESSION_WAIT && asked == MESSAGE_BYE)
+		f->over = true;
+	if (verdict != SESSION_OK) {
+		disconnect(f, verdict == SESSION_AGAIN);
+		return false;
+	}
+	if (before == SESSION_HELLO) {
+		welcome(f);
+		return true;
+	}
+	if (asked == MESSAGE_EXPOSE)
+		answer_expose(f);
+	f->pause_ms = PAUSE_FIRST_MS;
+	f->trouble[0] = '\0';
+	pthread_mutex_lock(&f->lock);
+	f->acked_ns = ticks_ns();
+	pthread_mutex_unlock(&f->lock);
+	return true;
+}
+
+static bool
+is_past_close(struct flush *f, uint64_t now)
+{
+	bool past;
+
+	pthread_mutex_lock(&f->lock);
+	past = f->closing && (now >= f->close_ns || !is_used(f));
+	pthread_mutex_unlock(&f->lock);
+	return past;
+}
+
+/* Until nothing can be done without waiting. */
+static void
+converse(struct flush *f)
+{
+	while (!f->over && f->transport.fd >= 0) {
+		uint64_t now = ticks_ns();
+		bool more = f->session->state == SESSION_READY && ask(f, now);
+
+		switch (transport_pump(&f->transport)) {
+		case TRANSPORT_REPLY:
+			more = take_reply(f);
+			break;
+		case TRANSPORT_BROKEN:
+			disconnect(f, false);
+			return;
+		case TRANSPORT_NOTHING:
+			break;
+		}
+		if (!more)
+			return;
+		f->over = f->over || is_past_close(f, now);
+	}
+}
+
+static void
+turn(struct flush *f)
+{
+	uint64_t now = ticks_ns();
+
+	report_drops(f->report);
+	f->over = f->over || is_past_close(f, now);
+	if (f->over || !is_used(f))
+		return;
+	if (f->transport.fd >= 0 && f->session->state != SESSION_READY &&
+	    now >= f->sent_ns + lease_ns(f))
+		disconnect(f, false);
+	if (f->transport.fd < 0 && now >= f->retry_ns)
+		connect_now(f);
+	if (collect_is_torn(&f->collect))
+		collect_torn(&f->collect);
+	converse(f);
+}
+
+/* ---- Waiting ----------------------------------------------------------- */
+
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t
+deadline(struct flush *f)
+{
+	uint64_t at = UINT64_MAX;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->closing)
+		at = f->close_ns;
+	pthread_mutex_unlock(&f->lock);
+	if (!is_used(f))
+		return at;
+	if (f->transport.fd < 0)
+		return earlier(at, f->retry_ns);
+	if (f->session->state != SESSION_READY)
+		return earlier(at, f->sent_ns + lease_ns(f));
+	if (collect_is_torn(&f->collect))
+		return earlier(at, ticks_ns() + TORN_NS);
+	return earlier(at, earlier(f->next_pass_ns, ping_at(f)));
+}
+
+static void
+poll_until(struct flush *f, uint64_t at)
+{
+	struct pollfd fds[2] = { { .fd = f->transport.fd, .events = POLLIN },
+		{ .fd = f->event_fd, .events = POLLIN } };
+	uint64_t now = ticks_ns(), left = at > now ? at - now : 0;
+	struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+	uint64_t count;
+
+	if (transport_wants_to_write(&f->transport))
+		fds[0].events |= POLLOUT;
+	if (ppoll(fds, 2, at == UINT64_MAX ? NULL : &timeout, NULL) > 0 && fds[1].revents)
+		(void)!read(f->event_fd, &count, sizeof(count));
+}
+
+static void
+rest(struct flush *f, uint64_t at)
+{
+	struct timespec until = { (time_t)(at / NS_PER_S), (long)(at % NS_PER_S) };
+	bool poll_now;
+
+	pthread_mutex_lock(&f->lock);
+	poll_now = !f->woken && f->transport.fd >= 0;
+	if (!f->woken && !poll_now) {
+		/* Spurious wake-ups only cost a turn. */
+		if (at == UINT64_MAX)
+			pthread_cond_wait(&f->wake, &f->lock);
+		else
+			pthread_cond_timedwait(&f->wake, &f->lock, &until);
+	}
+	f->woken = false;
+	pthread_mutex_unlock(&f->lock);
+	if (poll_now)
+		poll_until(f, at);
+}
+
+static void *
+flush_main(void *arg)
+{
+	struct flush *f = arg;
+	bool forked;
+
+	pthread_mutex_lock(&f->lock); /* until flush_start() has said that we run */
+	forked = f->forked;
+	f->forked = false;
+	pthread_mutex_unlock(&f->lock);
+	if (forked) /* what fork() has wiped, if this kernel does */
+		(void)madvise(f->map, session_map_bytes(SERIES_WIRE_MAX), MADV_DONTNEED);
+	f->session = session_init(f->map, SERIES_WIRE_MAX);
+	collect_begin(&f->collect, f->store, f->session, forked);
+	f->credit = true;
+	f->pause_ms = PAUSE_FIRST_MS;
+	f->retry_ns = 0;
+	f->over = f->passing = f->final = false;
+	while (!f->over) {
+		turn(f);
+		if (!f->over)
+			rest(f, deadline(f));
+	}
+	transport_close(&f->transport);
+	set_connected(f, false);
+	return NULL;
+}
+
+int
+flush_start(struct flush *f)
+{
+	sigset_t all, old;
+	int error = 0;
+
+	if (flush_is_running(f))
+		return 0;
+	sigfillset(&all);
+	pthread_mutex_lock(&f->lock);
+	if (!f->running) {
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		error = pthread_create(&f->thread, NULL, flush_main, f);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		__atomic_store_n(&f->running, error == 0, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return error;
+}

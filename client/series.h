@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * series.h - the metrics of one runtime: families, their children, and where each child's
+ * cells are.
+ *
+ * A family is what one create call makes: a name at a scope, with label names. A child is
+ * a series. Both are found again by an equal create. The lookup of a child takes no lock
+ * once the child exists; all that makes or removes something takes the store's lock.
+ *
+ * A child has two kinds of cells. In the process (blocks.h):
+ *	counter		whole numbers (u64), fractions (f64)
+ *	gauge		added in this thread (f64; bits 0: nothing); in the shared array:
+ *the value that was set, encoded (cells.h); for merge last, one cell more: the time of
+ *the set histogram	sequence, sum (f64), a count per bucket (u64), +Inf last On the
+ *wire: those of message_cells(), numbered densely from 0 in each runtime.
+ *
+ * Children of one stride (process cells per child) lie together in slabs. A child's
+ *memory and process cells live as long as the runtime, so that an old handle never writes
+ * to another series; its wire cells are used again once the daemon has forgotten it.
+ */
+#ifndef SERIES_H
+#define SERIES_H
+
+#include <pthread.h>
+
+#include "blocks.h"
+#include "message.h"
+#include "names.h"
+#include "report.h"
+
+#define SERIES_BOUNDS_MAX 128	     /* as NAMES_DEFAULT_LIMITS has it */
+#define SERIES_WIRE_MAX	  (1U << 22) /* wire cells of one runtime */
+#define FAMILY_BUCKETS	  1024
+
+struct dynm_node;
+
+/* What the daemon knows of a family or child. The flush thread's alone. */
+enum series_state {
+	SERIES_UNDEFINED = 0,
+	SERIES_ASKED, /* in the DEFINE in flight */
+	SERIES_DEFINED,
+	SERIES_REMOVING, /* in the REMOVE in flight */
+	SERIES_REFUSED,
+	SERIES_GONE
+};
+
+struct dynm_series {
+	uint32_t cell; /* first process cell; TRASH_CELL once removed (atomic) */
+	uint32_t wire; /* first wire cell */
+	struct dynm_family *family;
+	const char *values; /* one after the other, each with its NUL */
+	uint32_t block;	    /* of its slab */
+	uint8_t slot;	    /* in its slab */
+	uint8_t removed;    /* by the user (atomic) */
+	uint8_t state;	    /* enum series_state */
+	uint8_t suspect;    /* was in an UPDATE that was refused */
+};
+
+struct slab {
+	struct store *store;
+	struct slab *next;	 /* all of a store, in order of creation (atomic) */
+	struct slab *fresh_next; /* store.fresh */
+	struct slab *define_next;
+	struct slab *look_next;
+	struct slab *open_next;
+	uint32_t block;
+	uint16_t blocks;
+	uint16_t stride;
+	uint8_t room;	/* children that fit */
+	uint8_t used;	/* children that are there (atomic) */
+	uint8_t cursor; /* flush thread: where to go on looking */
+	bool fresh;	/* on store.fresh; under the store's lock */
+	bool defining;	/* on the flush thread's list */
+	bool looking;	/* on the flush thread's list */
+	struct dynm_series series[];
+};
+
+/* Where to start searching the bucket of a value: by the leading bits of the double. */
+struct buckets {
+	uint32_t shift; /* of the ordered bits */
+	uint32_t low;	/* key of the first bound */
+	uint32_t keys;
+	uint8_t start[]; /* for each key: the first bound that may hold it */
+};
+
+struct child_table {
+	uint32_t mask;
+	uint32_t used;
+	struct child_table *older;
+	uint64_t slot[]; /* tag << 32 | child_id; 0: free (atomic) */
+};
+
+struct dynm_family {
+	struct store *store;
+	struct dynm_family *next;     /* in its bucket of the store */
+	struct dynm_family *all_next; /* in order of creation (atomic) */
+	const struct dynm_node *node;
+	const char *name;
+	const char *help;
+	const char *labels; /* names, as dynm_series.values */
+	const double *bounds;
+	const struct buckets *buckets;
+	struct child_table *table; /* atomic */
+	uint32_t id;
+	uint16_t n_labels;
+	uint16_t n_bounds;
+	uint16_t stride;
+	uint8_t kind;  /* enum message_kind */
+	uint8_t merge; /* enum message_merge */
+	uint8_t state; /* enum series_state */
+};
+
+struct wire_run {
+	uint32_t first;
+	uint32_t n;
+};
+
+struct store {
+	struct report *report;
+	/* Called without the lock after a child was made. */
+	void (*created)(void *arg);
+	void *created_arg;
+	uint64_t seed;
+	uint32_t max_series;
+	pthread_mutex_t lock; /* of all below */
+
+	struct chunk *chunks; /* memory of names and small things */
+	struct dynm_node *root;
+	struct dynm_family *family[FAMILY_BUCKETS];
+	struct dynm_family *families; /* atomic */
+	struct dynm_family **families_end;
+	struct slab *slabs; /* atomic */
+	struct slab *last;
+	struct slab *open;
+	struct slab *fresh; /* have children that were never defined */
+	uint32_t n_families;
+	uint32_t n_series; /* not removed (atomic) */
+	uint32_t n_ever;   /* were ever made (atomic) */
+	uint32_t wire_end;
+	struct wire_run *wire_free;
+	size_t n_wire_free, room_wire_free;
+	struct dynm_series **removed; /* by the user, not yet by the daemon */
+	size_t n_removed, room_removed;
+	bool limit_reported;
+};
+
+/* 0 or ENOMEM. */
+int
+store_init(struct store *st, struct report *report, uint64_t seed, uint32_t max_series);
+/* Nobody uses anything of it any more. */
+void store_free(struct store *st);
+/* Memory that lives as long as the store; NULL when there is none. Under the lock. */
+void *store_alloc(struct store *st, size_t bytes);
+char *store_strdup(struct store *st, struct wire_text text);
+
+struct family_want {
+	enum message_kind kind;
+	enum message_merge merge;
+	const char *name;
+	const char *help;
+	dynm_strings labels;
+	dynm_buckets buckets;
+};
+
+/* Find or create; NULL, with the reason reported, when it cannot be. */
+struct dynm_family *
+family_create(const struct dynm_node *node, const struct family_want *want);
+struct dynm_series *series_with(struct dynm_family *f, dynm_strings values);
+void series_remove(struct dynm_family *f, dynm_strings values);
+
+/* The wire cells of a removed child are free for others. */
+void series_forget(struct store *st, struct dynm_series *s);
+
+/* Fill a message's struct; texts borrow from the family and its scope. */
+void family_message(const struct dynm_family *f, struct message_metric *ret);
+void series_message(const struct dynm_series *s, struct message_child *ret);
+
+static inline uint32_t
+series_cell(const struct dynm_series *s)
+{
+	return __atomic_load_n(&s->cell, __ATOMIC_RELAXED);
+}
+
+/* The process cell, also after a removal. */
+static inline uint32_t
+series_own_cell(const struct dynm_series *s)
+{
+	return s->block * CELLS_BLOCK + s->slot * (uint32_t)s->family->stride;
+}
+
+static inline uint32_t
+series_wire_cells(const struct dynm_family *f)
+{
+	return message_cells(
+	    (enum message_kind)f->kind, (enum message_merge)f->merge, f->n_bounds);
+}
+
+static inline uint8_t
+slab_used(const struct slab *slab)
+{
+	return __atomic_load_n(&slab->used, __ATOMIC_ACQUIRE);
+}
+
+static inline struct slab *
+slab_next(const struct slab *slab)
+{
+	return __atomic_load_n(&slab->next, __ATOMIC_ACQUIRE);
+}
+
+static inline struct dynm_family *
+family_first(const struct store *st)
+{
+	return __atomic_load_n(&st->families, __ATOMIC_ACQUIRE);
+}
+
+static inline struct dynm_family *
+family_next(const struct dynm_family *f)
+{
+	return __atomic_load_n(&f->all_next, __ATOMIC_ACQUIRE);
+}
+
+#endif /* SERIES_H */

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <stdio.h>
+
+#include "cells.h"
+
+/* Flags of a cell. */
+#define AGAIN	0x01 /* the daemon may have lost it: send it though it is acknowledged */
+#define GAUGE	0x02
+#define TIME	0x04 /* of a gauge: an integer */
+#define SUSPECT 0x08 /* was in an UPDATE that was refused */
+
+#define MARGIN_BYTES  64   /* of the daemon's message limit that are never used */
+#define MESSAGE_LEAST 4096 /* below this not every child fits: then let it refuse */
+
+/* ---- Memory ------------------------------------------------------------ */
+
+static size_t
+rounded(size_t bytes)
+{
+	return (bytes + 63) & ~(size_t)63;
+}
+
+size_t
+session_map_bytes(uint32_t cells)
+{
+	return rounded(sizeof(struct session)) + SESSION_MESSAGE_BYTES +
+	       cells * (sizeof(uint64_t) + sizeof(double) + 1);
+}
+
+struct session *
+session_init(void *map, uint32_t cells)
+{
+	struct session *s = map;
+	uint8_t *at = (uint8_t *)map + rounded(sizeof(*s));
+
+	s->lease_ms = SESSION_LEASE_MS;
+	s->message_bytes = SESSION_MESSAGE_BYTES;
+	s->update_max = UINT32_MAX;
+	s->define_max = SESSION_DEFINE_ITEMS;
+	s->bytes = at;
+	s->acked = (uint64_t *)(void *)(at + SESSION_MESSAGE_BYTES);
+	s->base = (double *)(void *)(s->acked + cells);
+	s->flags = (uint8_t *)(s->base + cells);
+	return s;
+}
+
+void
+session_defines(struct session *s, uint32_t cell, uint32_t n, enum message_kind kind)
+{
+	for (uint32_t i = cell; i < cell + n; i++) {
+		s->flags[i] &= AGAIN;
+		if (kind == MESSAGE_GAUGE)
+			s->flags[i] |= i == cell ? GAUGE : GAUGE | TIME;
+	}
+	if (s->cells_end < cell + n)
+		s->cells_end = cell + n;
+}
+
+void
+session_forgets(struct session *s, uint32_t cell, uint32_t n)
+{
+	for (uint32_t i = cell; i < cell + n; i++) {
+		s->acked[i] = 0;
+		s->base[i] = 0;
+		s->flags[i] = 0;
+	}
+}
+
+/* ---- Values ------------------------------------------------------------ */
+
+/* Counters and buckets never go below what the daemon has, whatever rounding did. */
+static double
+counted(const struct session *s, uint32_t cell, uint64_t value)
+{
+	double acked = wire_double(s->acked[cell]);
+	double report = wire_double(value) - s->base[cell];
+
+	return report > acked ? report : acked;
+}
+
+static bool
+is_dirty(const struct session *s, uint32_t cell, enum message_kind kind, uint32_t n,
+    const uint64_t *value)
+{
+	uint32_t counts = kind == MESSAGE_HISTOGRAM ? n - 1 : n;
+
+	for (uint32_t i = 0; i < counts; i++) {
+		uint32_t c = cell + i;
+		bool again = s->flags[c] & AGAIN;
+
+		if (kind == MESSAGE_GAUGE) {
+			if (value[i] != s->acked[c] || (again && value[i] != 0))
+				return true;
+		} else {
+			double report = counted(s, c, value[i]);
+
+			if (wire_bits(report) != s->acked[c] || (again && report != 0))
+				return true;
+		}
+	}
+	return false; /* a sum cannot move without a bucket */
+}
+
+bool
+session_is_clean(const struct session *s, uint32_t cell, enum message_kind kind,
+    uint32_t n, const uint64_t *value)
+{
+	return !is_dirty(s, cell, kind, n, value);
+}
+
+bool
+session_is_suspect(const struct session *s, uint32_t cell)
+{
+	return s->flags[cell] & SUSPECT;
+}
+
+static uint64_t
+record(const struct session *s, uint32_t cell, enum message_kind kind, bool sum,
+    uint64_t value)
+{
+	if (kind == MESSAGE_GAUGE)
+		return s->flags[cell] & TIME ? value : value ^ GAUGE_UNSET;
+	if (sum)
+		return wire_bits(wire_double(value) - s->base[cell]);
+	return wire_bits(counted(s, cell, value));
+}
+
+bool
+session_put(struct session *s, uint32_t cell, enum message_kind kind, uint32_t n,
+    const uint64_t *value)
+{
+	if (!is_dirty(s, cell, kind, n, value))
+		return true;
+	if (s->put_children >= s->update_max ||
+	    s->w.room - s->w.bytes < (size_t)n * MESSAGE_RECORD_BYTES)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		bool sum = kind == MESSAGE_HISTOGRAM && i == n - 1;
+
+		message_put_record(
+		    &s->w, cell + i, record(s, cell + i, kind, sum, value[i]));
+	}
+	s->put_children++;
+	s->put_records += n;
+	return true;
+}
+
+/* Call fn for each record of the UPDATE in flight. */
+static void
+each_in_flight(struct session *s, void (*fn)(struct session *, uint32_t, uint64_t))
+{
+	struct message m;
+	const uint8_t *p;
+
+	if (s->flight != MESSAGE_UPDATE ||
+	    message_decode(&m, s->bytes, s->flight_bytes, NULL) != REASON_NONE)
+		return;
+	p = m.records;
+	for (uint32_t i = 0; i < m.count; i++, p += MESSAGE_RECORD_BYTES)
+		fn(s, wire_load_u32(p), wire_load_u64(p + 4));
+}
+
+static void
+commit_cell(struct session *s, uint32_t cell, uint64_t value)
+{
+	bool encoded = (s->flags[cell] & (GAUGE | TIME)) == GAUGE;
+
+	s->acked[cell] = encoded ? value ^ GAUGE_UNSET : value;
+	s->flags[cell] &= (uint8_t) ~(AGAIN | SUSPECT);
+}
+
+static void
+mark_suspect(struct session *s, uint32_t cell, uint64_t value)
+{
+	(void)value;
+	s->flags[cell] |= SUSPECT;
+}
+
+/* ---- Sessions end ------------------------------------------------------ */
+
+static void
+land(struct session *s)
+{
+	s->flight = 0;
+	s->flight_bytes = 0;
+}
+
+/* The request in flight is applied. */
+static void
+commit(struct session *s, const struct message *ack, const struct session_source *source)
+{
+	enum message_type type = s->flight;
+
+	s->n_acked = s->flight_n;
+	each_in_flight(s, commit_cell);
+	land(s);
+	if (type == MESSAGE_UPDATE && s->update_max < UINT32_MAX / 2)
+		s->update_max *= 2;
+	if (type == MESSAGE_DEFINE) {
+		s->define_max = s->define_max * 2 < SESSION_DEFINE_ITEMS
+				    ? s->define_max * 2
+				    : SESSION_DEFINE_ITEMS;
+		source->defined(source->arg, ack);
+	}
+	if (type == MESSAGE_REMOVE)
+		source->removed(source->arg);
+}
+
+static void
+new_session(struct session *s, const struct session_source *source)
+{
+	for (uint32_t i = 0; i < s->cells_end; i++) {
+		s->acked[i] = 0;
+		s->flags[i] &= (uint8_t)~AGAIN;
+	}
+	land(s);
+	s->has_sid = false;
+	s->has_ticket = false;
+	s->n_acked = 0;
+	source->restart(source->arg, false);
+}
+
+static void
+clear_base(struct session *s)
+{
+	for (uint32_t i = 0; i < s->cells_end; i++)
+		if (s->base[i] != 0)
+			s->base[i] = 0;
+	s->has_store = false;
+}
+
+/* The daemon has ended our session, and what it has of it stays in the totals. */
+static enum session_verdict
+ended(struct session *s, uint64_t store, bool flight_counts,
+    const struct session_source *source)
+{
+	if (s->has_store && s->base_store != store) {
+		clear_base(s); /* another store: it has nothing of us */
+		new_session(s, source);
+		return SESSION_AGAIN;
+	}
+	s->has_store = true;
+	s->base_store = store;
+	if (flight_counts)
+		each_in_flight(s, commit_cell);
+	for (uint32_t i = 0; i < s->cells_end; i++)
+		if (s->acked[i] != 0 && !(s->flags[i] & GAUGE))
+			s->base[i] += wire_double(s->acked[i]);
+	new_session(s, source);
+	return SESSION_AGAIN;
+}
+
+static enum session_verdict
+forgotten(struct session *s, const struct message *m, const struct session_source *source)
+{
+	if (s->flight == MESSAGE_UPDATE) {
+		s->lost++;
+		(void)refuse(&s->trouble, REASON_SESSION,
+		    "the daemon has forgotten this worker's session: at most one flush "
+		    "is "
+		    "missing");
+	}
+	return ended(s, m->store, true, source);
+}
+
+/* ---- Replies ----------------------------------------------------------- */
+
+static void
+take_welcome(struct session *s, const struct message *m)
+{
+	size_t n =
+	    m->worker.bytes < sizeof(s->worker) ? m->worker.bytes : sizeof(s->worker) - 1;
+
+	memcpy(s->worker, m->worker.at, n);
+	s->worker[n] = '\0';
+	s->lease_ms = m->lease_ms;
+	s->message_bytes =
+	    m->message_bytes > MESSAGE_LEAST ? m->message_bytes : MESSAGE_LEAST;
+	s->state = SESSION_READY;
+}
+
+static enum session_verdict
+on_new(struct session *s, const struct message *m, const struct session_source *source)
+{
+	if (s->has_store && s->base_store != m->ticket.store)
+		clear_base(s);
+	new_session(s, source);
+	s->has_sid = true; /* it was new to this daemon */
+	s->has_ticket = true;
+	s->ticket = m->ticket;
+	s->has_store = true;
+	s->base_store = m->ticket.store;
+	take_welcome(s, m);
+	return SESSION_OK;
+}
+
+static enum session_verdict
+on_live(struct session *s, const struct message *m, const struct session_source *source)
+{
+	if (!s->has_ticket || m->last > (s->flight ? s->flight_n : s->n_acked))
+		return SESSION_CLOSE; /* it knows of a request that we never sent */
+	take_welcome(s, m);
+	if (s->flight && m->last == s->flight_n) {
+		commit(s, NULL, source);
+	} else if (m->last < s->n_acked) {
+		for (uint32_t i = 0; i < s->cells_end; i++)
+			s->flags[i] |= AGAIN;
+		source->restart(source->arg, s->flight != 0);
+	}
+	return SESSION_OK;
+}
+
+static bool
+answers_flight(const struct session *s, const struct message *m)
+{
+	return s->flight && s->asked == s->flight && m->n == s->flight_n;
+}
+
+/* An UPDATE or DEFINE that is refused whole is tried in halves: one bad child must not
+ * take the others with it. */
+static enum session_verdict
+on_refused(
+    struct session *s, const struct message *m, const struct session_source *source)
+{
+	struct refusal why = { .reason = m->reason };
+	enum message_type type = s->flight;
+
+	if (!answers_flight(s, m))
+		return SESSION_CLOSE;
+	(void)snprintf(
+	    why.text, sizeof(why.text), "%.*s", (int)m->text.bytes, m->text.at);
+	s->n_acked = s->flight_n;
+	s->state = SESSION_READY;
+	each_in_flight(s, mark_suspect);
+	land(s);
+	if (type == MESSAGE_UPDATE) {
+		bool alone = s->put_children <= 1;
+
+		s->update_max = alone ? 1 : s->put_children / 2;
+		source->suspect(source->arg, alone, &why);
+		for (uint32_t i = 0; i < s->cells_end; i++)
+			s->flags[i] &= (uint8_t)~SUSPECT;
+	} else if (type == MESSAGE_DEFINE) {
+		s->define_max = s->define_max > 1 ? s->define_max / 2 : 1;
+		s->trouble = why;
+		source->restart(source->arg, false);
+		return s->define_max > 1 ? SESSION_OK : SESSION_CLOSE;
+	} else {
+		source->removed(source->arg); /* nothing there to remove */
+	}
+	return SESSION_OK;
+}
+
+static enum session_verdict
+on_ack(struct session *s, const struct message *m, const struct session_source *source)
+{
+	if (s->asked == MESSAGE_PING) {
+		s->state = SESSION_READY;
+		return SESSION_OK;
+	}
+	if (!answers_flight(s, m))
+		return SESSION_CLOSE;
+	s->state = SESSION_READY;
+	commit(s, m, source);
+	return SESSION_OK;
+}
+
+static enum session_verdict
+on_error(struct session *s, const struct message *m, const struct session_source *source)
+{
+	bool final = s->state == SESSION_WAIT && s->asked == MESSAGE_EXPOSE;
+
+	(void)source;
+	s->trouble.reason = m->reason;
+	(void)snprintf(s->trouble.text, sizeof(s->trouble.text), "%.*s",
+	    (int)m->text.bytes, m->text.at);
+	if (!final)
+		return SESSION_CLOSE;
+	s->state = SESSION_READY;
+	return SESSION_OK;
+}
+
+static enum session_verdict
+on_folded(struct session *s, const struct message *m, const struct session_source *source)
+{
+	return ended(s, m->store, s->flight && m->last == s->flight_n, source);
+}
+
+static enum session_verdict
+on_text(struct session *s, const struct message *m, const struct session_source *source)
+{
+	(void)source;
+	if (s->asked != MESSAGE_EXPOSE)
+		return SESSION_CLOSE;
+	s->text = m->text;
+	s->state = SESSION_READY;
+	return SESSION_OK;
+}
+
+typedef enum session_verdict
+reply_fn(struct session *s, const struct message *m, const struct session_source *source);
+
+/* What is not in the table makes no sense, or ends the connection anyway (UNBOUND, and OK
+ * to a BYE). */
+static const struct {
+	enum message_type type;
+	reply_fn *hello, *wait;
+} replies[] = {
+	{ MESSAGE_NEW, on_new, NULL },
+	{ MESSAGE_LIVE, on_live, NULL },
+	{ MESSAGE_FOLDED, on_folded, on_folded },
+	{ MESSAGE_EXPIRED, forgotten, forgotten },
+	{ MESSAGE_STALE, forgotten, forgotten },
+	{ MESSAGE_ACK, NULL, on_ack },
+	{ MESSAGE_REFUSED, NULL, on_refused },
+	{ MESSAGE_TEXT, NULL, on_text },
+	{ MESSAGE_ERROR, on_error, on_error },
+};
+
+static enum session_verdict
+dispatch(struct session *s, const struct message *m, const struct session_source *source)
+{
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		reply_fn *fn = s->state == SESSION_HELLO  ? replies[i].hello
+			       : s->state == SESSION_WAIT ? replies[i].wait
+							  : NULL;
+
+		if (replies[i].type == m->type && fn)
+			return fn(s, m, source);
+	}
+	return SESSION_CLOSE;
+}
+
+enum session_verdict
+session_reply(struct session *s, const void *payload, size_t bytes,
+    const struct session_source *source)
+{
+	enum session_verdict verdict = SESSION_CLOSE;
+	struct message m;
+
+	memset(&s->trouble, 0, sizeof(s->trouble));
+	s->text = (struct wire_text){ NULL, 0 };
+	if (!message_is_binary(payload, bytes))
+		(void)refuse(&s->trouble, REASON_MESSAGE,
+		    "what answers at the daemon's address does not speak its protocol");
+	else if (message_decode(&m, payload, bytes, &s->trouble) != REASON_NONE)
+		verdict = SESSION_CLOSE;
+	else
+		verdict = dispatch(s, &m, source);
+	if (verdict != SESSION_OK)
+		session_lost(s);
+	return verdict;
+}
+
+void
+session_lost(struct session *s)
+{
+	s->state = SESSION_OFF;
+}
+
+/* ---- Requests ---------------------------------------------------------- */
+
+static void
+out(struct session *s, const struct wire_writer *w)
+{
+	s->out = w->start;
+	s->out_bytes = w->bytes;
+}
+
+void
+session_hello(struct session *s, const uint8_t random[MESSAGE_SID_BYTES],
+    const char *worker, const char *version)
+{
+	struct message m;
+	struct wire_writer w;
+
+	if (!s->has_sid)
+		memcpy(s->sid, random, sizeof(s->sid));
+	s->has_sid = true;
+	memset(&m, 0, sizeof(m));
+	m.type = MESSAGE_HELLO;
+	memcpy(m.sid, s->sid, sizeof(m.sid));
+	m.has_ticket = s->has_ticket;
+	m.ticket = s->ticket;
+	if (!s->has_ticket)
+		memset(&m.ticket, 0, sizeof(m.ticket));
+	m.worker = wire_text(worker);
+	m.version = wire_text(version);
+	wire_writer_init(&w, s->request, sizeof(s->request));
+	message_put_hello(&w, &m);
+	out(s, &w);
+	s->state = SESSION_HELLO;
+}
+
+static size_t
+room(const struct session *s, size_t most)
+{
+	size_t daemons = s->message_bytes - MARGIN_BYTES;
+
+	return daemons < most ? daemons : most;
+}
+
+static bool
+take_off(struct session *s, struct wire_writer *w, enum message_type type, size_t begun,
+    uint32_t count)
+{
+	if (count == 0 || w->failed)
+		return false;
+	message_end(w, begun, count);
+	s->flight = type;
+	s->flight_n = s->n_acked + 1;
+	s->flight_bytes = w->bytes;
+	return true;
+}
+
+static bool
+build_define(struct session *s, const struct session_source *source)
+{
+	struct wire_writer w;
+	size_t begun;
+
+	wire_writer_init(&w, s->bytes, room(s, SESSION_DEFINE_BYTES));
+	begun = message_begin_define(&w, s->ticket, s->n_acked + 1);
+	s->defined_last = true;
+	return take_off(
+	    s, &w, MESSAGE_DEFINE, begun, source->define(source->arg, &w, s->define_max));
+}
+
+static bool
+build_update(struct session *s, const struct session_source *source)
+{
+	size_t begun;
+
+	wire_writer_init(&s->w, s->bytes, room(s, SESSION_MESSAGE_BYTES));
+	begun = message_begin_update(&s->w, s->ticket, s->n_acked + 1);
+	s->put_children = 0;
+	s->put_records = 0;
+	s->defined_last = false;
+	source->update(source->arg, s);
+	return take_off(s, &s->w, MESSAGE_UPDATE, begun, s->put_records);
+}
+
+static bool
+build_remove(struct session *s, const struct session_source *source)
+{
+	struct wire_writer w;
+	size_t begun;
+
+	wire_writer_init(&w, s->bytes, room(s, SESSION_DEFINE_BYTES));
+	begun = message_begin_remove(&w, s->ticket, s->n_acked + 1);
+	return take_off(s, &w, MESSAGE_REMOVE, begun,
+	    source->remove(source->arg, &w, SESSION_DEFINE_ITEMS));
+}
+
+/* DEFINE and UPDATE in turns, so that neither waits for all of the other. */
+static bool
+build(struct session *s, bool update, const struct session_source *source)
+{
+	if (update && s->defined_last && build_update(s, source))
+		return true;
+	if (build_define(s, source))
+		return true;
+	return update && (build_update(s, source) || build_remove(s, source));
+}
+
+static bool
+build_small(struct session *s, const struct session_wish *wish)
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, s->request, sizeof(s->request));
+	if (wish->expose) {
+		message_put_expose(&w, wish->expose);
+		s->asked = MESSAGE_EXPOSE;
+	} else if (wish->bye) {
+		message_put_bye(&w, s->ticket);
+		s->asked = MESSAGE_BYE;
+	} else if (wish->ping) {
+		message_put_ping(&w, s->ticket);
+		s->asked = MESSAGE_PING;
+	} else {
+		return false;
+	}
+	out(s, &w);
+	s->state = SESSION_WAIT;
+	return true;
+}
+
+bool
+session_next(struct session *s, const struct session_wish *wish,
+    const struct session_source *source)
+{
+	if (s->state != SESSION_READY)
+		return false;
+	if (!s->flight && !build(s, wish->update, source))
+		return build_small(s, wish);
+	s->out = s->bytes;
+	s->out_bytes = s->flight_bytes;
+	s->asked = s->flight;
+	s->state = SESSION_WAIT;
+	return true;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory of a store: names in chunks, children in slabs, wire cells.
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+#define CHUNK_BYTES 16384U
+
+struct chunk {
+	struct chunk *next;
+	size_t used, room;
+	_Alignas(16) unsigned char at[];
+};
+
+int
+store_init(struct store *st, struct report *report, uint64_t seed, uint32_t max_series)
+{
+	memset(st, 0, sizeof(*st));
+	st->report = report;
+	st->seed = seed;
+	st->max_series = max_series;
+	st->families_end = &st->families;
+	return pthread_mutex_init(&st->lock, NULL);
+}
+
+static void
+free_slabs(struct store *st)
+{
+	struct slab *next;
+
+	blocks_lock();
+	for (struct slab *s = st->slabs; s; s = s->next)
+		blocks_give(s->block, s->blocks);
+	blocks_unlock();
+	for (struct slab *s = st->slabs; s; s = next) {
+		next = s->next;
+		free(s);
+	}
+}
+
+static void
+free_tables(struct store *st)
+{
+	struct child_table *older;
+
+	for (struct dynm_family *f = st->families; f; f = f->all_next)
+		for (struct child_table *t = f->table; t; t = older) {
+			older = t->older;
+			free(t);
+		}
+}
+
+void
+store_free(struct store *st)
+{
+	struct chunk *next;
+
+	free_slabs(st);
+	free_tables(st);
+	for (struct chunk *c = st->chunks; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	free(st->wire_free);
+	free(st->removed);
+	pthread_mutex_destroy(&st->lock);
+}
+
+void *
+store_alloc(struct store *st, size_t bytes)
+{
+	struct chunk *c = st->chunks;
+	size_t room = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+	void *p;
+
+	bytes = (bytes + 7) & ~(size_t)7;
+	if (!c || c->room - c->used < bytes) {
+		c = malloc(sizeof(*c) + room + 8);
+		if (!c)
+			return NULL;
+		*c = (struct chunk){ .next = st->chunks, .room = room + 8 };
+		st->chunks = c;
+	}
+	p = c->at + c->used;
+	c->used += bytes;
+	return p;
+}
+
+char *
+store_strdup(struct store *st, struct wire_text text)
+{
+	char *s = store_alloc(st, text.bytes + 1);
+
+	if (s) {
+		memcpy(s, text.at, text.bytes);
+		s[text.bytes] = '\0';
+	}
+	return s;
+}
+
+/* ---- Slabs ------------------------------------------------------------- */
+
+static struct slab *
+new_slab(struct store *st, uint16_t stride)
+{
+	uint32_t room = stride <= CELLS_BLOCK ? CELLS_BLOCK / stride : 1;
+	uint32_t blocks = (stride + CELLS_BLOCK - 1) / CELLS_BLOCK;
+	struct slab *slab = calloc(1, sizeof(*slab) + room * sizeof(slab->series[0]));
+
+	if (!slab)
+		return NULL;
+	*slab = (struct slab){ .store = st,
+		.blocks = (uint16_t)blocks,
+		.stride = stride,
+		.room = (uint8_t)room };
+	blocks_lock();
+	slab->block = blocks_take(slab, blocks);
+	blocks_unlock();
+	if (slab->block == 0) {
+		free(slab);
+		return NULL;
+	}
+	if (st->last)
+		__atomic_store_n(&st->last->next, slab, __ATOMIC_RELEASE);
+	else
+		__atomic_store_n(&st->slabs, slab, __ATOMIC_RELEASE);
+	st->last = slab;
+	slab->open_next = st->open;
+	st->open = slab;
+	return slab;
+}
+
+struct dynm_series *
+store_series(struct store *st, uint16_t stride)
+{
+	struct slab **at = &st->open;
+	struct slab *slab;
+
+	while (*at && (*at)->stride != stride)
+		at = &(*at)->open_next;
+	slab = *at ? *at : new_slab(st, stride);
+	if (!slab)
+		return NULL;
+	slab->series[slab->used].block = slab->block;
+	slab->series[slab->used].slot = slab->used;
+	return &slab->series[slab->used];
+}
+
+void
+store_publish(struct store *st, struct dynm_series *s)
+{
+	struct slab *slab = (struct slab *)(void *)((char *)(s - s->slot) -
+						    offsetof(struct slab, series));
+
+	__atomic_store_n(&slab->used, (uint8_t)(slab->used + 1), __ATOMIC_RELEASE);
+	if (!slab->fresh) {
+		slab->fresh = true;
+		slab->fresh_next = st->fresh;
+		st->fresh = slab;
+	}
+	if (slab->used < slab->room)
+		return;
+	for (struct slab **at = &st->open; *at; at = &(*at)->open_next)
+		if (*at == slab) {
+			*at = slab->open_next;
+			return;
+		}
+}
+
+/* ---- Wire cells -------------------------------------------------------- */
+
+uint32_t
+store_wire_take(struct store *st, uint32_t n)
+{
+	uint32_t first;
+
+	for (size_t i = st->n_wire_free; i-- > 0;)
+		if (st->wire_free[i].n == n) {
+			first = st->wire_free[i].first;
+			st->wire_free[i] = st->wire_free[--st->n_wire_free];
+			return first;
+		}
+	if (n > SERIES_WIRE_MAX - st->wire_end)
+		return UINT32_MAX;
+	first = st->wire_end;
+	st->wire_end += n;
+	return first;
+}
+
+void
+store_wire_give(struct store *st, uint32_t first, uint32_t n)
+{
+	/* Without memory to remember them these cells are not used again. */
+	if (store_grow((void **)&st->wire_free, &st->room_wire_free, st->n_wire_free,
+		sizeof(st->wire_free[0])))
+		st->wire_free[st->n_wire_free++] = (struct wire_run){ first, n };
+}
+
+bool
+store_grow(void **array, size_t *room, size_t used, size_t size)
+{
+	size_t more = *room ? *room * 2 : 16;
+	void *p;
+
+	if (used < *room)
+		return true;
+	p = realloc(*array, more * size);
+	if (!p)
+		return false;
+	*array = p;
+	*room = more;
+	return true;
+}

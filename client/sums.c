@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sums.h"
+
+#include <float.h>
+
+#define TRIES 64 /* to read a histogram; then a writer was interrupted inside */
+
+/* What the daemon takes: a sum that has overflowed is the largest double there is. */
+static double
+finite(double v)
+{
+	if (v > DBL_MAX)
+		return DBL_MAX;
+	if (v < -DBL_MAX)
+		return -DBL_MAX;
+	return v != v ? 0 : v;
+}
+
+static const struct cells *
+next_touched(const struct cells *c, uint32_t cell)
+{
+	while (c && !cells_touched(c->cell, cell))
+		c = c->next;
+	return c;
+}
+
+/* The arrays that have something in the block of a cell, retired first. */
+#define FOR_TOUCHED(c, cell) \
+	for (const struct cells *c = next_touched(blocks_first(), cell); c; \
+	     c = next_touched(c->next, cell))
+
+static void
+read_counter(uint32_t cell, uint64_t *ret)
+{
+	uint64_t whole = 0;
+	double fraction = 0;
+
+	FOR_TOUCHED(c, cell)
+	{
+		whole += cell_load(c->cell + cell + CELL_WHOLE);
+		fraction += wire_double(cell_load(c->cell + cell + CELL_FRACTION));
+	}
+	*ret = wire_bits(finite((double)whole + fraction));
+}
+
+static enum sums_result
+read_gauge(const struct dynm_series *s, uint32_t cell, uint64_t *ret)
+{
+	bool last = s->family->merge == MESSAGE_LAST;
+	const uint64_t *shared = blocks_shared + cell;
+	uint64_t set, bits;
+	double sum = 0;
+	bool any = false;
+
+	/* Time first, with acquire: its value or a later one is there then. */
+	if (last)
+		ret[1] = __atomic_load_n(shared + CELL_TIME, __ATOMIC_ACQUIRE);
+	set = cell_load(shared + CELL_VALUE);
+	if (set != 0) {
+		ret[0] = set;
+		return !last || ret[1] != 0 ? SUMS_VALUE : SUMS_TORN;
+	}
+	FOR_TOUCHED(c, cell)
+	{
+		bits = cell_load(c->cell + cell + CELL_VALUE);
+		any = any || bits != 0;
+		sum += wire_double(bits);
+	}
+	ret[0] = gauge_encode(sum);
+	if (any && last && ret[1] == 0)
+		return SUMS_TORN;
+	return any ? SUMS_VALUE : SUMS_UNSET;
+}
+
+/* One thread's part; see cells.c for why this is sound. */
+static bool
+read_part(const uint64_t *at, uint32_t n, uint64_t part[SUMS_CELLS_MAX])
+{
+	for (int i = 0; i < TRIES; i++) {
+		uint64_t sequence = __atomic_load_n(at + CELL_SEQUENCE, __ATOMIC_ACQUIRE);
+
+		for (uint32_t k = 0; k < n; k++)
+			part[k] = __atomic_load_n(at + CELL_BUCKET + k, __ATOMIC_ACQUIRE);
+		part[n] = __atomic_load_n(at + CELL_SUM, __ATOMIC_ACQUIRE);
+		if (sequence % 2 == 0 && cell_load(at + CELL_SEQUENCE) == sequence)
+			return true;
+	}
+	return false;
+}
+
+static enum sums_result
+read_histogram(uint32_t n_bounds, uint32_t cell, uint64_t ret[SUMS_CELLS_MAX])
+{
+	uint64_t part[SUMS_CELLS_MAX];
+	uint64_t count[SUMS_CELLS_MAX] = { 0 };
+	uint32_t n = n_bounds + 1;
+	double sum = 0;
+
+	FOR_TOUCHED(c, cell)
+	{
+		if (!read_part(c->cell + cell, n, part))
+			return SUMS_TORN;
+		for (uint32_t k = 0; k < n; k++)
+			count[k] += part[k];
+		sum += wire_double(part[n]);
+	}
+	for (uint32_t k = 0; k < n; k++)
+		ret[k] = wire_bits((double)count[k]);
+	ret[n] = wire_bits(finite(sum));
+	return SUMS_VALUE;
+}
+
+enum sums_result
+sums_read(const struct dynm_series *s, uint64_t ret_value[SUMS_CELLS_MAX])
+{
+	uint32_t cell = series_own_cell(s);
+
+	switch ((enum message_kind)s->family->kind) {
+	case MESSAGE_COUNTER:
+		read_counter(cell, ret_value);
+		return SUMS_VALUE;
+	case MESSAGE_GAUGE:
+		return read_gauge(s, cell, ret_value);
+	case MESSAGE_HISTOGRAM:
+		return read_histogram(s->family->n_bounds, cell, ret_value);
+	}
+	return SUMS_UNSET;
+}
+
+/* ---- A thread has ended ------------------------------------------------ */
+
+static void
+fold_whole(const uint64_t *from, uint64_t *to)
+{
+	cell_store(to, cell_load(to) + cell_load(from));
+}
+
+static void
+fold_double(const uint64_t *from, uint64_t *to)
+{
+	cell_store(
+	    to, wire_bits(wire_double(cell_load(to)) + wire_double(cell_load(from))));
+}
+
+static void
+fold_gauge(const uint64_t *from, uint64_t *to)
+{
+	uint64_t bits;
+
+	if (cell_load(from) == 0)
+		return;
+	bits = wire_bits(wire_double(cell_load(to)) + wire_double(cell_load(from)));
+	cell_store(to, bits ? bits : wire_bits(-0.0));
+}
+
+static void
+fold_series(const struct dynm_series *s, const uint64_t *from, uint64_t *to)
+{
+	switch ((enum message_kind)s->family->kind) {
+	case MESSAGE_COUNTER:
+		fold_whole(from + CELL_WHOLE, to + CELL_WHOLE);
+		fold_double(from + CELL_FRACTION, to + CELL_FRACTION);
+		return;
+	case MESSAGE_GAUGE:
+		fold_gauge(from + CELL_VALUE, to + CELL_VALUE);
+		return;
+	case MESSAGE_HISTOGRAM:
+		fold_double(from + CELL_SUM, to + CELL_SUM);
+		for (uint32_t i = 0; i <= s->family->n_bounds; i++)
+			fold_whole(from + CELL_BUCKET + i, to + CELL_BUCKET + i);
+		return;
+	}
+}
+
+void
+sums_fold(const struct slab *slab, const uint64_t *from, uint64_t *to)
+{
+	uint8_t used = slab_used(slab);
+
+	for (uint8_t i = 0; i < used; i++) {
+		uint32_t cell = series_own_cell(&slab->series[i]);
+
+		fold_series(&slab->series[i], from + cell, to + cell);
+	}
+}

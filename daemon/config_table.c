@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "log.h"
+#include "names.h"
+
+#define DAY_MS		  86400000
+#define MESSAGE_BYTES_MIN 4096
+#define MESSAGE_BYTES_MAX (64 << 20)
+
+static const char *const level_words[] = { [LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+	NULL };
+static const char *const ready_words[] = { "notready", "ready", NULL };
+
+#define AT(member) .offset = offsetof(struct config, member)
+
+const struct config_key config_table[] = {
+	{ "ingest", "address", "DYN_METRICSD_ADDRESS", CONFIG_TEXT, AT(ingest.address),
+	    .normal = "ipc:///run/dynamo-metricsd/ingest.ipc",
+	    .use = "Where workers connect: ipc:// and an absolute path." },
+	{ "ingest", "connections", NULL, CONFIG_NUMBER, AT(ingest.connections),
+	    .normal = "1000", .min = 1, .max = 1000000, .reloadable = true,
+	    .use = "The most workers connected at once." },
+	{ "ingest", "handshake_ms", NULL, CONFIG_NUMBER, AT(ingest.handshake_ms),
+	    .normal = "1000", .min = 10, .max = 60000, .reloadable = true,
+	    .use = "How long a new connection may take to say what it speaks." },
+	{ "ingest", "message_bytes", NULL, CONFIG_NUMBER, AT(ingest.message_bytes),
+	    .normal = "1048576", .min = MESSAGE_BYTES_MIN, .max = MESSAGE_BYTES_MAX,
+	    .use = "The longest message, request or reply." },
+	{ "ingest", "json_bytes", NULL, CONFIG_NUMBER, AT(ingest.json_bytes),
+	    .normal = "65536", .min = 1024, .max = MESSAGE_BYTES_MAX,
+	    .use =
+		"The longest message in JSON; decoded, it takes up to 80 times that." },
+	{ "ingest", "lease_ms", NULL, CONFIG_NUMBER, AT(ingest.lease_ms),
+	    .normal = "15000", .min = 100, .max = DAY_MS,
+	    .use = "A worker that is silent for so long is taken for dead." },
+	{ "ingest", "grace_ms", NULL, CONFIG_NUMBER, AT(ingest.grace_ms),
+	    .normal = "2000", .min = 0, .max = DAY_MS,
+	    .use = "Gauges of a disconnected worker stay on the page for so long." },
+	{ "http", "host", "DYN_SYSTEM_HOST", CONFIG_TEXT, AT(http.host),
+	    .normal = "127.0.0.1", .use = "The address that HTTP listens on." },
+	{ "http", "port", "DYN_SYSTEM_PORT", CONFIG_NUMBER, AT(http.port),
+	    .normal = "8081", .min = -1, .max = 65535,
+	    .use = "The port of HTTP; 0: any free one, -1: no HTTP." },
+	{ "http", "port_file", NULL, CONFIG_TEXT, AT(http.port_file), .normal = "",
+	    .use = "The bound port is written there; empty: http.port in the runtime "
+		   "folder, which is that of the ingest socket." },
+	{ "http", "connections", NULL, CONFIG_NUMBER, AT(http.connections),
+	    .normal = "256", .min = 1, .max = 100000, .reloadable = true,
+	    .use = "The most HTTP connections at once; others wait to be accepted." },
+	{ "http", "scrapes", NULL, CONFIG_NUMBER, AT(http.scrapes), .normal = "16",
+	    .min = 1, .max = 10000, .reloadable = true,
+	    .use = "The most scrapes answered at once; others are told to come back." },
+	{ "http", "request_ms", NULL, CONFIG_NUMBER, AT(http.request_ms),
+	    .normal = "10000", .min = 100, .max = 3600000, .reloadable = true,
+	    .use = "How long a request may take to arrive, an idle connection may stay, "
+		   "and a client may not take a piece of its answer." },
+	{ "http", "health_path", "DYN_SYSTEM_HEALTH_PATH", CONFIG_TEXT,
+	    AT(http.health_path), .normal = "/health", .use = "Where health is asked." },
+	{ "http", "live_path", "DYN_SYSTEM_LIVE_PATH", CONFIG_TEXT, AT(http.live_path),
+	    .normal = "/live", .use = "Where it is asked whether the daemon lives." },
+	{ "limits", "series", NULL, CONFIG_NUMBER, AT(limits.series), .normal = "2000000",
+	    .min = 1, .max = 100000000, .use = "The most series in all." },
+	{ "limits", "series_per_family", NULL, CONFIG_NUMBER,
+	    AT(limits.series_per_family), .normal = "500000", .min = 1, .max = 100000000,
+	    .use = "The most series of one name." },
+	{ "limits", "series_per_worker", NULL, CONFIG_NUMBER,
+	    AT(limits.series_per_worker), .normal = "500000", .min = 1, .max = 100000000,
+	    .use = "The most series of one worker." },
+	{ "limits", "families", NULL, CONFIG_NUMBER, AT(limits.families),
+	    .normal = "20000", .min = 1, .max = 10000000, .use = "The most names." },
+	{ "limits", "labels", NULL, CONFIG_NUMBER, AT(limits.labels), .normal = "32",
+	    .min = 0, .max = MESSAGE_LABELS_MAX, .use = "The most labels of a series." },
+	{ "limits", "label_bytes", NULL, CONFIG_NUMBER, AT(limits.label_bytes),
+	    .normal = "1024", .min = 1, .max = UINT16_MAX,
+	    .use = "The longest name and the longest value of a label." },
+	{ "limits", "name_bytes", NULL, CONFIG_NUMBER, AT(limits.name_bytes),
+	    .normal = "200", .min = 1, .max = NAMES_NAME_BYTES_MAX,
+	    .use = "The longest name of a metric." },
+	{ "limits", "help_bytes", NULL, CONFIG_NUMBER, AT(limits.help_bytes),
+	    .normal = "1024", .min = 0, .max = UINT16_MAX,
+	    .use = "The longest help text of a metric." },
+	{ "limits", "buckets", NULL, CONFIG_NUMBER, AT(limits.buckets), .normal = "128",
+	    .min = 1, .max = MESSAGE_BOUNDS_MAX,
+	    .use = "The most buckets of a histogram, +Inf aside." },
+	{ "log", "level", NULL, CONFIG_WORD, AT(log.level), .normal = "info",
+	    .words = level_words, .reloadable = true, .use = "What is logged." },
+	{ NULL, NULL, "DYN_SYSTEM_ENABLED", CONFIG_BOOL, AT(http.enabled),
+	    .normal = "true", .use = "Whether there is HTTP at all." },
+	{ NULL, NULL, "DYN_SYSTEM_STARTING_HEALTH_STATUS", CONFIG_BOOL,
+	    AT(http.starting_ready), .normal = "ready", .words = ready_words,
+	    .use = "What health says before the first worker." },
+	{ NULL, NULL, "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS", CONFIG_LIST,
+	    AT(http.endpoints), .normal = "[]",
+	    .use = "Healthy only while each of these endpoints has a live worker." },
+	{ NULL, NULL, "RUNTIME_DIRECTORY", CONFIG_TEXT, AT(runtime_folder), .normal = "",
+	    .use = "The runtime folder, as systemd names it." },
+};
+const size_t config_keys = sizeof(config_table) / sizeof(config_table[0]);
+
+void
+config_print_defaults(struct strbuf *out)
+{
+	const char *section = "";
+
+	strbuf_adds(out, "{");
+	for (size_t i = 0; i < config_keys && config_table[i].section; i++) {
+		const struct config_key *k = &config_table[i];
+		const char *quote = k->type == CONFIG_NUMBER ? "" : "\"";
+
+		if (strcmp(section, k->section) != 0)
+			strbuf_addf(out, "%s\n\t\"%s\": {\n", section[0] ? "\n\t}," : "",
+			    k->section);
+		else
+			strbuf_adds(out, ",\n");
+		section = k->section;
+		strbuf_addf(out, "\t\t\"%s\": %s%s%s", k->name, quote, k->normal, quote);
+	}
+	strbuf_adds(out, "\n\t}\n}\n");
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http_parts.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "process.h"
+
+#define HEADER_BYTES_MAX 8192
+#define BODY_BYTES_MAX	 4096
+#define TEXT_TYPE	 "text/plain; charset=utf-8"
+#define ALL_METHODS \
+	(EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | \
+	    EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | \
+	    EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH)
+
+/* ---- Answers ----------------------------------------------------------- */
+
+void
+http_header(struct evhttp_request *r, const char *name, const char *value)
+{
+	evhttp_add_header(evhttp_request_get_output_headers(r), name, value);
+}
+
+void
+http_stop_reading(struct evhttp_request *r)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(r);
+
+	if (c)
+		bufferevent_disable(evhttp_connection_get_bufferevent(c), EV_READ);
+}
+
+void
+http_count(struct http *h, const struct exchange *x)
+{
+	double seconds = (double)(turn_clock_ns() - x->began_ns) * 1e-9;
+
+	self_add(h->self, SELF_HTTP_REQUESTS, x->path, self_http_code(x->code), 1);
+	self_observe(h->self, SELF_HTTP_REQUEST_DURATION, x->path, 0, seconds);
+	self_observe(h->self, SELF_HTTP_RESPONSE_SIZE, x->path, 0, (double)x->bytes);
+}
+
+static void
+on_answered(struct evhttp_request *r, void *arg)
+{
+	(void)r;
+	http_guard_answered(arg);
+}
+
+void
+http_answer(struct http *h, struct exchange *x, int code, const char *phrase,
+    const char *type, const char *text, const char *more_name, const char *more_value)
+{
+	struct evhttp_request *r = x->request;
+	struct evbuffer *body = evbuffer_new();
+	char length[32];
+
+	if (body == NULL) {
+		evhttp_connection_free(evhttp_request_get_connection(r));
+		return;
+	}
+	http_header(r, "Content-Type", type);
+	if (more_name)
+		http_header(r, more_name, more_value);
+	snprintf(length, sizeof(length), "%zu", strlen(text));
+	http_header(r, "Content-Length", length);
+	/* evhttp would send the body of a HEAD's answer, and be out of step from there.
+	 */
+	if (evhttp_request_get_command(r) != EVHTTP_REQ_HEAD) {
+		evbuffer_add(body, text, strlen(text));
+		x->bytes = strlen(text);
+	}
+	x->code = code;
+	http_count(h, x);
+	evhttp_request_set_on_complete_cb(r, on_answered, x->guarded);
+	evhttp_send_reply(r, code, phrase, body);
+	http_stop_reading(r);
+	evbuffer_free(body);
+}
+
+/* ---- Routes ------------------------------------------------------------ */
+
+static void
+answer_root(struct http *h, struct exchange *x)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+	    "dynamo-metricsd\n\n"
+	    "/metrics  all metrics, for Prometheus; ?namespace=&component=&endpoint= "
+	    "picks a level, name[]= a metric\n"
+	    "%s  whether it is ready\n"
+	    "%s  whether it runs\n",
+	    h->options.health_path, h->options.live_path);
+	http_answer(h, x, 200, "OK", TEXT_TYPE, text, NULL, NULL);
+}
+
+static void
+answer_status(struct http *h, struct exchange *x, bool ready)
+{
+	struct strbuf text = STRBUF_EMPTY;
+
+	health_print(&h->options.health, h->apply, ready, turn_clock_ns(), &text);
+	if (text.failed)
+		http_answer(h, x, 500, "Internal Server Error", TEXT_TYPE,
+		    "memory is out\n", NULL, NULL);
+	else
+		http_answer(h, x, ready ? 200 : 503, ready ? "OK" : "Service Unavailable",
+		    HEALTH_CONTENT_TYPE, text.at, NULL, NULL);
+	strbuf_free(&text);
+}
+
+static void
+answer_health(struct http *h, struct exchange *x)
+{
+	answer_status(h, x, health_is_ready(&h->options.health, h->apply));
+}
+
+static void
+answer_live(struct http *h, struct exchange *x)
+{
+	answer_status(h, x, true);
+}
+
+static void
+answer_metrics(struct http *h, struct exchange *x)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(x->request);
+	const char *error;
+	struct query query;
+
+	if (query_read(&query, evhttp_uri_get_query(uri), &error) != 0) {
+		http_answer(h, x, 400, "Bad Request", TEXT_TYPE, error, NULL, NULL);
+		return;
+	}
+	if (evhttp_request_get_command(x->request) == EVHTTP_REQ_HEAD) {
+		/* The length is not known before the page is rendered. */
+		http_header(x->request, "Content-Type", EXPOSITION_CONTENT_TYPE);
+		x->code = 200;
+		http_count(h, x);
+		evhttp_request_set_on_complete_cb(x->request, on_answered, x->guarded);
+		evhttp_send_reply(x->request, 200, "OK", NULL);
+		http_stop_reading(x->request);
+	} else if (h->scrapes >= h->options.scrapes) {
+		http_answer(h, x, 503, "Service Unavailable", TEXT_TYPE,
+		    "too many scrapes at once (http.scrapes): come back in a second\n",
+		    "Retry-After", "1");
+	} else {
+		h->scrape_began = true;
+		scrape_begin(h, x, &query);
+	}
+	query_free(&query);
+}
+
+static void
+answer_other(struct http *h, struct exchange *x)
+{
+	http_answer(h, x, 404, "Not Found", TEXT_TYPE, "Route not found", NULL, NULL);
+}
+
+static const struct {
+	void (*answer)(struct http *h, struct exchange *x);
+} routes[SELF_PATHS] = {
+	[SELF_PATH_ROOT] = { answer_root },
+	[SELF_PATH_METRICS] = { answer_metrics },
+	[SELF_PATH_HEALTH] = { answer_health },
+	[SELF_PATH_LIVE] = { answer_live },
+	[SELF_PATH_OTHER] = { answer_other },
+};
+
+static enum self_path
+route_of(const struct http *h, struct evhttp_request *r)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r);
+	const char *encoded = uri ? evhttp_uri_get_path(uri) : NULL;
+	const char *known[SELF_PATHS] = { [SELF_PATH_ROOT] = "/",
+		[SELF_PATH_METRICS] = "/metrics",
+		[SELF_PATH_HEALTH] = h->options.health_path,
+		[SELF_PATH_LIVE] = h->options.live_path };
+	char *path = encoded ? strdup(encoded) : NULL;
+	size_t found = SELF_PATH_OTHER;
+
+	if (path && query_decode(path, false) == strlen(path))
+		for (size_t i = 0; i < SELF_PATH_OTHER; i++)
+			if (strcmp(path, known[i]) == 0)
+				found = i;
+	free(path);
+	return (enum self_path)found;
+}
+
+static void
+on_request(struct evhttp_request *r, void *arg)
+{
+	struct http *h = arg;
+	struct evhttp_connection *c = evhttp_request_get_connection(r);
+	struct exchange x = { .request = r, .began_ns = turn_clock_ns() };
+	enum evhttp_cmd_type method = evhttp_request_get_command(r);
+
+	turn_ms(h->turn);
+	x.guarded = http_guard_request(h->guard, evhttp_connection_get_bufferevent(c));
+	x.path = route_of(h, r);
+	if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD)
+		http_answer(h, &x, 405, "Method Not Allowed", TEXT_TYPE,
+		    "only GET and HEAD are served\n", "Allow", "GET, HEAD");
+	else
+		routes[x.path].answer(h, &x);
+}
+
+/* ---- The whole --------------------------------------------------------- */
+
+/* 0, or -1 when memory is out. */
+static int
+set_up(struct http *h, struct event_base *base)
+{
+	uint32_t ms = h->options.request_ms;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+	struct evconnlistener *listener;
+
+	h->server = evhttp_new(base);
+	listener = evconnlistener_new(base, NULL, NULL,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, h->options.listen);
+	if (listener == NULL)
+		close(h->options.listen);
+	if (listener && (h->server == NULL || !evhttp_bind_listener(h->server, listener)))
+		evconnlistener_free(listener);
+	else if (listener && h->server)
+		h->guard = http_guard_new(
+		    h->server, listener, h->options.connections, ms, h->turn);
+	if (h->guard == NULL)
+		return -1;
+	evhttp_set_max_headers_size(h->server, HEADER_BYTES_MAX);
+	evhttp_set_max_body_size(h->server, BODY_BYTES_MAX);
+	evhttp_set_timeout_tv(h->server, &tv);
+	evhttp_set_allowed_methods(h->server, ALL_METHODS);
+	evhttp_set_gencb(h->server, on_request, h);
+	return 0;
+}
+
+struct http *
+http_new(const struct http_options *options, struct event_base *base, struct turn *turn,
+    const struct registry *registry, struct apply *apply, struct self_metrics *self,
+    struct log *log)
+{
+	struct http *h = calloc(1, sizeof(*h));
+
+	if (h == NULL) {
+		close(options->listen);
+		return NULL;
+	}
+	h->options = *options;
+	h->turn = turn;
+	h->registry = registry;
+	h->apply = apply;
+	h->self = self;
+	h->log = log;
+	if (set_up(h, base) != 0) {
+		http_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+void
+http_free(struct http *h)
+{
+	if (h == NULL)
+		return;
+	scrape_end_all(h);
+	if (h->server)
+		evhttp_free(h->server);
+	http_guard_free(h->guard);
+	free(h);
+}
+
+static void
+refresh_figures(struct http *h)
+{
+	uint64_t up_ns = turn_clock_ns() - h->options.health.started_ns;
+	struct process_figures f;
+
+	process_figures(&f);
+	self_set(h->self, SELF_UPTIME, 0, 0, (double)(up_ns / 1000000000U));
+	self_set(h->self, SELF_PROCESS_CPU, 0, 0, f.cpu_seconds);
+	self_set(h->self, SELF_PROCESS_MAX_FDS, 0, 0, f.max_fds);
+	self_set(h->self, SELF_PROCESS_OPEN_FDS, 0, 0, f.open_fds);
+	self_set(h->self, SELF_PROCESS_RESIDENT, 0, 0, f.resident_bytes);
+	self_set(h->self, SELF_PROCESS_START_TIME, 0, 0, f.start_time_seconds);
+	self_set(h->self, SELF_PROCESS_VIRTUAL, 0, 0, f.virtual_bytes);
+	apply_refresh(h->apply);
+}
+
+void
+http_turn(struct http *h)
+{
+	if (h->first == NULL)
+		return;
+	if (h->scrape_began)
+		refresh_figures(h);
+	h->scrape_began = false;
+	scrape_turn(h);
+}
+
+void
+http_stop(struct http *h)
+{
+	http_guard_stop(h->guard);
+}
+
+bool
+http_is_answering(const struct http *h)
+{
+	return h->first != NULL;
+}

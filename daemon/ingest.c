@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ingest_parts.h"
+
+#include <errno.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PAUSE_MS 200 /* no accepting while descriptors are out */
+
+/* ---- Accepting --------------------------------------------------------- */
+
+static void
+on_accept(struct evconnlistener *listener, int fd, struct sockaddr *address, int bytes,
+    void *arg)
+{
+	struct ingest *in = arg;
+	uint64_t now_ms = turn_ms(in->turn);
+
+	(void)listener;
+	(void)address;
+	(void)bytes;
+	if (in->connections >= in->options.connections) {
+		self_refused(in->self, REASON_LIMIT);
+		log_limited(in->log, LOG_LEVEL_WARNING, CAUSE_FULL, now_ms,
+		    "ingest: connection refused: there are %u already "
+		    "(ingest.connections)",
+		    in->options.connections);
+		close(fd);
+		return;
+	}
+	if (connection_new(in, fd) == NULL)
+		log_limited(in->log, LOG_LEVEL_WARNING, CAUSE_MEMORY, now_ms,
+		    "ingest: connection refused: %s", strerror(errno));
+}
+
+/* Out of descriptors, most likely. The listener stays readable: it must rest, or the loop
+ * would spin. */
+static void
+on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct ingest *in = arg;
+	struct timeval tv = milliseconds(PAUSE_MS);
+	const char *why = strerror(errno);
+
+	log_limited(in->log, LOG_LEVEL_ERROR, CAUSE_ACCEPT, turn_ms(in->turn),
+	    "ingest: connections wait: %s", why);
+	evconnlistener_disable(listener);
+	event_add(in->pause, &tv);
+}
+
+static void
+on_pause_over(int fd, short what, void *arg)
+{
+	struct ingest *in = arg;
+
+	(void)fd;
+	(void)what;
+	if (!in->stopped)
+		evconnlistener_enable(in->listener);
+}
+
+/* ---- The whole --------------------------------------------------------- */
+
+struct ingest *
+ingest_new(const struct ingest_options *options, struct event_base *base,
+    struct turn *turn, struct apply *apply, struct self_metrics *self, struct log *log)
+{
+	struct ingest *in = calloc(1, sizeof(*in));
+
+	if (in == NULL) {
+		close(options->listen);
+		return NULL;
+	}
+	in->options = *options;
+	in->base = base;
+	in->turn = turn;
+	in->apply = apply;
+	in->self = self;
+	in->log = log;
+	in->pause = evtimer_new(base, on_pause_over, in);
+	in->listener = evconnlistener_new(base, on_accept, in,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, options->listen);
+	if (in->listener == NULL)
+		close(options->listen);
+	if (in->listener == NULL || in->pause == NULL) {
+		ingest_free(in);
+		return NULL;
+	}
+	evconnlistener_set_error_cb(in->listener, on_accept_error);
+	return in;
+}
+
+void
+ingest_free(struct ingest *in)
+{
+	if (in == NULL)
+		return;
+	in->stopped = true;
+	while (in->first) {
+		apply_disconnect(in->apply, &in->first->peer, false, turn_ms(in->turn));
+		connection_free(in->first);
+	}
+	if (in->listener)
+		evconnlistener_free(in->listener);
+	if (in->pause)
+		event_free(in->pause);
+	strbuf_free(&in->reply);
+	free(in);
+}
+
+void
+ingest_release(struct ingest *in)
+{
+	struct connection *c;
+
+	while ((c = in->first_held) != NULL) {
+		in->first_held = c->next_held;
+		c->is_held = false;
+		connection_send_held(c);
+	}
+}
+
+void
+ingest_stop(struct ingest *in)
+{
+	in->stopped = true;
+	evconnlistener_disable(in->listener);
+	for (struct connection *c = in->first; c; c = c->next)
+		if (c->stream)
+			bufferevent_disable(c->stream, EV_READ);
+}
+
+bool
+ingest_has_replies(const struct ingest *in)
+{
+	for (const struct connection *c = in->first; c; c = c->next)
+		if (connection_queued_bytes(c) > 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ingest.h - the socket that workers talk to: nanomsg's SP over a Unix socket.
+ *
+ * A peer says which pattern it speaks: a REQ gets answers, a PUSH gets none, others are
+ * closed. Requests go to apply as they come; their replies are held until the end of the
+ * turn, when ingest_release() lets them go. A connection that ends is read to its end
+ * first, and then reported to apply, with whether its process is certainly dead: seen by
+ * a pidfd, also while a clone of the process still holds the connection.
+ *
+ * No peer can make it wait or grow: frames are bounded and must come whole within the
+ * lease, nothing is allocated for a length that was only announced, and a peer that does
+ * not take its replies is not read. One thread, that of the event_base.
+ */
+#ifndef INGEST_H
+#define INGEST_H
+
+#include <event2/event.h>
+
+#include "apply.h"
+#include "turn.h"
+
+struct ingest;
+
+struct ingest_options {
+	int listen; /* a listening socket; becomes ingest's */
+	uint32_t connections;
+	uint32_t handshake_ms;
+	uint32_t frame_ms; /* a frame must come whole within this time */
+	uint32_t message_bytes;
+};
+
+/* Everything handed in outlives it. NULL when memory is out, and the socket is closed. */
+struct ingest *ingest_new(const struct ingest_options *options, struct event_base *base,
+    struct turn *turn, struct apply *apply, struct self_metrics *self, struct log *log);
+void ingest_free(struct ingest *in);
+
+/* Let the replies of this turn go. */
+void ingest_release(struct ingest *in);
+
+/* Accept and read no more. Replies that were held or queued still go out. */
+void ingest_stop(struct ingest *in);
+/* True while there are replies that peers have yet to take. */
+bool ingest_has_replies(const struct ingest *in);
+
+#endif /* INGEST_H */

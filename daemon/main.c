@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <getopt.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "process.h"
+#include "server.h"
+
+#define DEFAULT_FILE "/etc/dynamo-metricsd.json"
+
+#ifndef DYNAMO_METRICS_VERSION
+#define DYNAMO_METRICS_VERSION "unknown"
+#endif
+
+enum exit_status { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
+
+static const char usage[] = "usage: dynamo-metricsd [--config FILE] [--check-config]\n"
+			    "       dynamo-metricsd --help | --version\n";
+
+static const char help[] =
+    "\n"
+    "Collect the metrics of this host's worker processes, and answer Prometheus.\n"
+    "\n"
+    "  --config FILE   read FILE instead of " DEFAULT_FILE "\n"
+    "  --check-config  say whether the configuration is right, and exit\n"
+    "  --version       print the version, and exit\n"
+    "  --help          print this, and exit\n"
+    "\n"
+    "Variables of the environment win over the file:\n";
+
+struct arguments {
+	const char *config;
+	bool check;
+};
+
+static void
+print_help(void)
+{
+	fputs(usage, stdout);
+	fputs(help, stdout);
+	for (size_t i = 0; i < config_keys; i++) {
+		const struct config_key *k = &config_table[i];
+
+		if (k->environment)
+			printf("  %s\n      %s\n      Default: %s\n", k->environment,
+			    k->use, k->normal[0] ? k->normal : "none");
+	}
+}
+
+/* True to go on; else the program ends with *ret_status. */
+static bool
+read_arguments(int argc, char **argv, struct arguments *ret, enum exit_status *ret_status)
+{
+	static const struct option options[] = { { "config", required_argument, NULL,
+						     'c' },
+		{ "check-config", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' },
+		{ 0 } };
+	int option;
+
+	*ret_status = EXIT_USAGE;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			ret->config = optarg;
+			break;
+		case 'k':
+			ret->check = true;
+			break;
+		case 'v':
+			puts("dynamo-metricsd " DYNAMO_METRICS_VERSION);
+			*ret_status = EXIT_OK;
+			return false;
+		case 'h':
+			print_help();
+			*ret_status = EXIT_OK;
+			return false;
+		default:
+			fputs(usage, stderr);
+			return false;
+		}
+	}
+	if (optind < argc) {
+		fprintf(
+		    stderr, "dynamo-metricsd: what is \"%s\"?\n%s", argv[optind], usage);
+		return false;
+	}
+	if (ret->config == NULL && access(DEFAULT_FILE, F_OK) == 0)
+		ret->config = DEFAULT_FILE;
+	return true;
+}
+
+static void
+want_fds(const struct config *config, struct log *log)
+{
+	uint64_t wanted = server_fds(config);
+	uint64_t got = process_want_fds(wanted);
+
+	if (got < wanted)
+		log_line(log, LOG_LEVEL_WARNING,
+		    "server: few descriptors: %llu can be opened, and %llu would be "
+		    "needed "
+		    "for ingest.connections and http.connections: raise LimitNOFILE, or "
+		    "ulimit -n",
+		    (unsigned long long)got, (unsigned long long)wanted);
+}
+
+static enum exit_status
+serve(const struct config *config)
+{
+	struct log *log = log_new((enum log_level)config->log.level, NULL, NULL);
+	enum exit_status status = EXIT_ERROR;
+	char error[SERVER_ERROR_TEXT];
+	struct server *s = NULL;
+
+	want_fds(config, log);
+	s = server_new(config, log, error);
+	if (s == NULL) {
+		fprintf(stderr, "dynamo-metricsd: %s\n", error);
+		goto out;
+	}
+	if (server_handle_signals(s) == 0 && server_run(s) == 0)
+		status = EXIT_OK;
+out:
+	server_free(s);
+	log_free(log);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arguments arguments = { 0 };
+	enum exit_status status;
+	struct config_error error;
+	struct config config;
+
+	if (!read_arguments(argc, argv, &arguments, &status))
+		return (int)status;
+	if (config_load(&config, arguments.config, environ, &error) != 0) {
+		fprintf(stderr, "dynamo-metricsd: %s\n", error.text);
+		return EXIT_ERROR;
+	}
+	status = arguments.check ? EXIT_OK : serve(&config);
+	config_free(&config);
+	return (int)status;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Linux 6.5; the C library's headers may be older than the kernel. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+/* The numbers of /proc/PID/stat that are used here, counted from the field behind the
+ * process's name, which may hold anything. */
+enum stat_field {
+	STAT_UTIME = 11,
+	STAT_STIME = 12,
+	STAT_START = 19,
+	STAT_VSIZE = 20,
+	STAT_RSS = 21,
+	STAT_FIELDS = 22
+};
+
+static ssize_t
+read_whole(const char *path, char *buf, size_t room)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, buf, room - 1);
+	close(fd);
+	if (n >= 0)
+		buf[n] = '\0';
+	return n;
+}
+
+/* 0 and the fields, or -1: there is no such process, or it is hidden from us. */
+static int
+read_stat(pid_t pid, uint64_t ret[STAT_FIELDS])
+{
+	char path[64];
+	char buf[1024];
+	char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (read_whole(path, buf, sizeof(buf)) <= 0)
+		return -1;
+	p = strrchr(buf, ')');
+	if (p == NULL || p[1] != ' ')
+		return -1;
+	p += 2;
+	for (size_t i = 0; i < STAT_FIELDS; i++) {
+		ret[i] = strtoull(p, NULL, 10);
+		p = strchr(p, ' ');
+		if (p == NULL)
+			return -1;
+		p++;
+	}
+	return 0;
+}
+
+static double
+boot_time_seconds(void)
+{
+	char line[256];
+	unsigned long long seconds = 0;
+	FILE *f = fopen("/proc/stat", "re");
+
+	if (f == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "btime %llu", &seconds) == 1)
+			break;
+	fclose(f);
+	return (double)seconds;
+}
+
+static double
+count_open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	double n = 0;
+
+	if (d == NULL)
+		return 0;
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n - 3; /* ".", ".." and the folder's own */
+}
+
+void
+process_figures(struct process_figures *ret)
+{
+	uint64_t stat[STAT_FIELDS];
+	struct rlimit files;
+	double ticks = (double)sysconf(_SC_CLK_TCK);
+
+	*ret = (struct process_figures){ .open_fds = count_open_fds() };
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		ret->max_fds =
+		    files.rlim_cur == RLIM_INFINITY ? INFINITY : (double)files.rlim_cur;
+	if (read_stat(getpid(), stat) != 0)
+		return;
+	ret->cpu_seconds = (double)(stat[STAT_UTIME] + stat[STAT_STIME]) / ticks;
+	ret->virtual_bytes = (double)stat[STAT_VSIZE];
+	ret->resident_bytes = (double)stat[STAT_RSS] * (double)sysconf(_SC_PAGESIZE);
+	ret->start_time_seconds = boot_time_seconds() + (double)stat[STAT_START] / ticks;
+}
+
+uint64_t
+process_want_fds(uint64_t wanted)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return 0;
+	if (files.rlim_cur < wanted) {
+		struct rlimit more = files;
+
+		more.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			files = more;
+	}
+	return files.rlim_cur;
+}
+
+static bool
+pidfd_is_readable(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0;
+}
+
+/* The kernel hands out the very process that connected: no number can be reused. */
+static void
+ask_socket_for_pidfd(int socket, struct process_peer *p)
+{
+	socklen_t n = sizeof(p->pidfd);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &p->pidfd, &n) == 0)
+		return;
+	p->pidfd = -1;
+	/* "No such process": it is dead and reaped. (EINVAL says so before Linux 6.9.) */
+	p->gone = errno == ESRCH || errno == EINVAL;
+}
+
+static uint64_t
+start_of(pid_t pid)
+{
+	uint64_t stat[STAT_FIELDS];
+
+	return pid > 0 && read_stat(pid, stat) == 0 ? stat[STAT_START] : 0;
+}
+
+int
+process_peer_of(int socket, struct process_peer *ret)
+{
+	struct process_peer p = { .pidfd = -1 };
+	struct ucred who;
+	socklen_t n = sizeof(who);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0)
+		return -1;
+	p.pid = who.pid;
+	p.uid = who.uid;
+	p.gid = who.gid;
+	ask_socket_for_pidfd(socket, &p);
+	if (p.pidfd < 0 && !p.gone && p.pid > 0)
+		p.pidfd = (int)syscall(SYS_pidfd_open, p.pid, 0U);
+	p.start = start_of(p.pid);
+	/* Dead by now: its number may be another's, and so may be the start time. */
+	if (p.gone || process_peer_is_gone(&p))
+		p.start = 0;
+	*ret = p;
+	return 0;
+}
+
+void
+process_peer_close(struct process_peer *p)
+{
+	if (p->pidfd >= 0)
+		close(p->pidfd);
+	p->pidfd = -1;
+}
+
+bool
+process_peer_is_gone(const struct process_peer *p)
+{
+	uint64_t start;
+	bool gone;
+	int pidfd;
+
+	if (p->gone)
+		return true;
+	if (p->pidfd >= 0)
+		return pidfd_is_readable(p->pidfd);
+	if (p->pid <= 0)
+		return false;
+	pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0U);
+	if (pidfd < 0)
+		return errno == ESRCH;
+	gone = pidfd_is_readable(pidfd);
+	close(pidfd);
+	/* Somebody lives under that number: is it still the same process? */
+	start = start_of(p->pid);
+	return gone || (p->start != 0 && start != 0 && start != p->start);
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "http_socket.h"
+#include "ingest.h"
+#include "sp.h"
+#include "socket_file.h"
+
+#define STOP_MS	  2000 /* the most that answering takes when it stops */
+#define OTHER_FDS 64   /* files, the loop, both listeners, what libraries open */
+
+#ifndef DYNAMO_METRICS_VERSION
+#define DYNAMO_METRICS_VERSION "unknown"
+#endif
+
+enum stopping { STOPPING_NOT, STOPPING_IN_ORDER, STOPPING_AT_ONCE };
+
+enum { SIGNALS = 3 };
+
+struct server {
+	const struct config *config;
+	struct log *log;
+	struct turn turn;
+	struct event_base *base;
+	struct self_metrics *self;
+	struct registry *registry;
+	struct apply *apply;
+	struct socket_file socket;
+	struct ingest *ingest;
+	struct http *http; /* NULL: disabled */
+	uint16_t port;
+	struct port_file port_file;
+	int wake; /* an eventfd: whoever writes to it stops the server */
+	struct event *wake_event;
+	struct event *lease; /* when apply has something to do */
+	uint64_t lease_ms;   /* what it is set to */
+	struct event *signal[SIGNALS];
+	enum stopping stopping;
+	uint64_t stop_ms; /* when stopping in order is given up */
+	uint64_t started_ns;
+};
+
+/* ---- Stopping ---------------------------------------------------------- */
+
+static void
+stop(struct server *s, const char *why)
+{
+	s->stopping = s->stopping == STOPPING_NOT ? STOPPING_IN_ORDER : STOPPING_AT_ONCE;
+	log_line(s->log, LOG_LEVEL_INFO, "server: stopping%s: %s",
+	    s->stopping == STOPPING_AT_ONCE ? " at once" : "", why);
+}
+
+static void
+on_wake(int fd, short what, void *arg)
+{
+	struct server *s = arg;
+	uint64_t n;
+
+	(void)what;
+	turn_ms(&s->turn);
+	if (read(fd, &n, sizeof(n)) == (ssize_t)sizeof(n))
+		stop(s, "it was told to");
+}
+
+static void
+on_stop_signal(int number, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)what;
+	turn_ms(&s->turn);
+	stop(s, number == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+static void
+on_hangup(int number, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)number;
+	(void)what;
+	turn_ms(&s->turn);
+	log_line(s->log, LOG_LEVEL_INFO,
+	    "server: SIGHUP ignored: a changed configuration needs a restart");
+}
+
+void
+server_stop(struct server *s)
+{
+	uint64_t one = 1;
+
+	while (write(s->wake, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+int
+server_handle_signals(struct server *s)
+{
+	static const struct {
+		int number;
+		event_callback_fn handler;
+	} handlers[SIGNALS] = { { SIGTERM, on_stop_signal }, { SIGINT, on_stop_signal },
+		{ SIGHUP, on_hangup } };
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < SIGNALS; i++) {
+		s->signal[i] =
+		    evsignal_new(s->base, handlers[i].number, handlers[i].handler, s);
+		if (s->signal[i] == NULL || event_add(s->signal[i], NULL) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- The loop ---------------------------------------------------------- */
+
+static void
+on_lease(int fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	turn_ms(&s->turn); /* apply_tick() comes at the end of the turn */
+}
+
+/* A timer that is set and earlier is left as it is: it only wakes the loop once more. */
+static void
+set_lease_timer(struct server *s)
+{
+	uint64_t now_ms = turn_ms(&s->turn);
+	uint64_t ms = apply_due_ms(s->apply, now_ms);
+	struct timeval tv;
+
+	if (ms == UINT64_MAX ||
+	    (event_pending(s->lease, EV_TIMEOUT, NULL) && s->lease_ms <= now_ms + ms))
+		return;
+	s->lease_ms = now_ms + ms;
+	/* A millisecond more: the clock of a turn is cut down to whole ones. */
+	ms = ms < UINT32_MAX ? ms + 1 : UINT32_MAX;
+	tv.tv_sec = (time_t)(ms / 1000);
+	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	event_add(s->lease, &tv);
+}
+
+/* Wait, unless flags say otherwise, and take one turn. 0, or -1 when the loop failed. */
+static int
+take_turn(struct server *s, int flags)
+{
+	double busy_seconds;
+
+	if (event_base_loop(s->base, flags) < 0) {
+		log_line(
+		    s->log, LOG_LEVEL_ERROR, "server: loop failed: %s", strerror(errno));
+		return -1;
+	}
+	ingest_release(s->ingest);
+	if (s->http)
+		http_turn(s->http);
+	apply_tick(s->apply, turn_ms(&s->turn));
+	set_lease_timer(s);
+	busy_seconds = turn_end(&s->turn);
+	self_observe(s->self, SELF_LOOP_TURN, 0, 0, busy_seconds);
+	return 0;
+}
+
+static bool
+is_answering(const struct server *s)
+{
+	return ingest_has_replies(s->ingest) || (s->http && http_is_answering(s->http));
+}
+
+/* What came before the end is read and answered, if the clients take it in time. */
+static int
+stop_in_order(struct server *s)
+{
+	uint64_t end_ms = turn_ms(&s->turn) + STOP_MS;
+	struct timeval tv = { .tv_sec = STOP_MS / 1000 };
+
+	if (s->http)
+		http_stop(s->http);
+	if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
+		return -1;
+	ingest_stop(s->ingest);
+	/* Short answers of HTTP are written in one turn more. */
+	if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
+		return -1;
+	while (is_answering(s) && s->stopping != STOPPING_AT_ONCE &&
+	       turn_ms(&s->turn) < end_ms) {
+		event_base_loopexit(s->base, &tv);
+		if (take_turn(s, EVLOOP_ONCE) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+server_run(struct server *s)
+{
+	while (s->stopping == STOPPING_NOT)
+		if (take_turn(s, EVLOOP_ONCE) != 0)
+			return -1;
+	if (stop_in_order(s) != 0)
+		return -1;
+	log_line(s->log, LOG_LEVEL_INFO, "server: stopped");
+	return 0;
+}
+
+/* ---- The parts --------------------------------------------------------- */
+
+static struct registry_limits
+limits_of(const struct config *c)
+{
+	return (struct registry_limits){
+		.names = { .name_bytes = (uint32_t)c->limits.name_bytes,
+		    .help_bytes = (uint32_t)c->limits.help_bytes,
+		    .labels = (uint32_t)c->limits.labels,
+		    .label_bytes = (uint32_t)c->limits.label_bytes,
+		    .buckets = (uint32_t)c->limits.buckets },
+		.families = (uint32_t)c->limits.families,
+		.series = (uint32_t)c->limits.series,
+		.series_per_family = (uint32_t)c->limits.series_per_family,
+		.series_per_worker = (uint32_t)c->limits.series_per_worker,
+	};
+}
+
+/* The parts that know no socket. 0, or -1 when memory is out. */
+static int
+make_registry(struct server *s)
+{
+	const struct config *c = s->config;
+	struct registry_limits limits = limits_of(c);
+	struct apply_options options = {
+		.lease_ms = (uint32_t)c->ingest.lease_ms,
+		.grace_ms = (uint32_t)c->ingest.grace_ms,
+		.message_bytes = (uint32_t)c->ingest.message_bytes,
+		.json_bytes = (uint32_t)c->ingest.json_bytes,
+		.started_ms = s->started_ns / 1000000U,
+		.version = DYNAMO_METRICS_VERSION,
+	};
+	uint64_t random[2];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -1;
+	options.store = random[0];
+	options.epoch = random[1];
+	s->self = self_metrics_new();
+	s->registry = registry_new(&limits, s->log);
+	if (s->self == NULL || s->registry == NULL)
+		return -1;
+	s->apply = apply_new(&options, s->registry, s->self, s->log);
+	return s->apply ? 0 : -1;
+}
+
+static int
+make_loop(struct server *s)
+{
+	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->base = event_base_new();
+	if (s->wake < 0 || s->base == NULL)
+		return -1;
+	s->wake_event = event_new(s->base, s->wake, EV_READ | EV_PERSIST, on_wake, s);
+	s->lease = evtimer_new(s->base, on_lease, s);
+	if (s->wake_event == NULL || s->lease == NULL)
+		return -1;
+	return event_add(s->wake_event, NULL);
+}
+
+static int
+open_ingest(struct server *s, char *error)
+{
+	const struct config *c = s->config;
+	struct ingest_options options = {
+		.connections = (uint32_t)c->ingest.connections,
+		.handshake_ms = (uint32_t)c->ingest.handshake_ms,
+		.frame_ms = (uint32_t)c->ingest.lease_ms,
+		.message_bytes = (uint32_t)c->ingest.message_bytes,
+	};
+
+	if (socket_file_open(&s->socket, sp_ipc_path(c->ingest.address), error,
+		SERVER_ERROR_TEXT) != 0)
+		return -1;
+	options.listen = socket_file_take(&s->socket);
+	s->ingest = ingest_new(&options, s->base, &s->turn, s->apply, s->self, s->log);
+	return s->ingest ? 0 : -1;
+}
+
+/* The configured one, or http.port in the runtime folder. NULL when memory is out. */
+static char *
+port_file_path(const struct config *c)
+{
+	const char *socket = sp_ipc_path(c->ingest.address);
+	const char *folder = c->runtime_folder;
+	size_t n = strcspn(folder, ":"); /* systemd may name several */
+	char *path;
+
+	if (c->http.port_file[0] != '\0')
+		return strdup(c->http.port_file);
+	if (n == 0) {
+		folder = socket;
+		n = (size_t)(strrchr(socket, '/') - socket);
+	}
+	return asprintf(&path, "%.*s/http.port", (int)n, folder) < 0 ? NULL : path;
+}
+
+static int
+write_port_file(struct server *s, char *error)
+{
+	char *path = port_file_path(s->config);
+	int rc = -1;
+
+	if (path)
+		rc = port_file_write(
+		    &s->port_file, path, s->port, error, SERVER_ERROR_TEXT);
+	free(path);
+	return rc;
+}
+
+static int
+open_http(struct server *s, char *error)
+{
+	const struct config *c = s->config;
+	struct http_options options = {
+		.connections = (uint32_t)c->http.connections,
+		.scrapes = (uint32_t)c->http.scrapes,
+		.request_ms = (uint32_t)c->http.request_ms,
+		.health_path = c->http.health_path,
+		.live_path = c->http.live_path,
+		.health = { .starting_ready = c->http.starting_ready,
+		    .endpoints = c->http.endpoints,
+		    .started_ns = s->started_ns },
+	};
+
+	if (!c->http.enabled || c->http.port < 0)
+		return 0;
+	options.listen = http_socket_listen(
+	    c->http.host, (uint16_t)c->http.port, &s->port, error, SERVER_ERROR_TEXT);
+	if (options.listen < 0)
+		return -1;
+	s->http =
+	    http_new(&options, s->base, &s->turn, s->registry, s->apply, s->self, s->log);
+	return s->http ? write_port_file(s, error) : -1;
+}
+
+static void
+say_started(const struct server *s)
+{
+	char url[300] = "HTTP disabled";
+
+	if (s->http)
+		http_socket_url(s->config->http.host, s->port, url, sizeof(url));
+	log_line(s->log, LOG_LEVEL_INFO,
+	    "server: started: dynamo-metricsd " DYNAMO_METRICS_VERSION
+	    ", workers at %s, %s%s",
+	    s->config->ingest.address, url, s->http ? "/metrics" : "");
+}
+
+struct server *
+server_new(const struct config *config, struct log *log, char error[SERVER_ERROR_TEXT])
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	snprintf(error, SERVER_ERROR_TEXT, "memory is out");
+	if (s == NULL)
+		return NULL;
+	s->config = config;
+	s->log = log;
+	s->socket = SOCKET_FILE_NONE;
+	s->wake = -1;
+	s->started_ns = turn_clock_ns();
+	if (make_registry(s) != 0 || make_loop(s) != 0 || open_ingest(s, error) != 0 ||
+	    open_http(s, error) != 0) {
+		server_free(s);
+		return NULL;
+	}
+	set_lease_timer(s);
+	turn_end(&s->turn);
+	say_started(s);
+	return s;
+}
+
+void
+server_free(struct server *s)
+{
+	if (s == NULL)
+		return;
+	port_file_remove(&s->port_file);
+	http_free(s->http);
+	ingest_free(s->ingest);
+	socket_file_close(&s->socket);
+	for (size_t i = 0; i < SIGNALS; i++)
+		if (s->signal[i])
+			event_free(s->signal[i]);
+	if (s->lease)
+		event_free(s->lease);
+	if (s->wake_event)
+		event_free(s->wake_event);
+	if (s->base)
+		event_base_free(s->base);
+	if (s->wake >= 0)
+		close(s->wake);
+	apply_free(s->apply);
+	registry_free(s->registry);
+	self_metrics_free(s->self);
+	free(s);
+}
+
+uint16_t
+server_port(const struct server *s)
+{
+	return s->port;
+}
+
+uint64_t
+server_fds(const struct config *config)
+{
+	/* A worker takes two: its socket, and one that tells of its death. */
+	return 2 * (uint64_t)config->ingest.connections +
+	       (uint64_t)config->http.connections + OTHER_FDS;
+}

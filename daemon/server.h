@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server.h - the daemon as a whole: its parts, its loop, its end.
+ *
+ * A turn of the loop: requests are read and applied, the replies go out, the pages get
+ * their next slices, leases are looked at. One thread; server_stop() alone may be called
+ * from another one or from a signal handler.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "log.h"
+
+#define SERVER_ERROR_TEXT 512
+
+struct server;
+
+/*
+ * Listen at both addresses. config and log outlive it. NULL with a sentence in error (of
+ * SERVER_ERROR_TEXT bytes), and nothing is left behind.
+ */
+struct server *
+server_new(const struct config *config, struct log *log, char error[SERVER_ERROR_TEXT]);
+
+/*
+ * Take SIGTERM and SIGINT (stop in order; at the second, at once), SIGHUP (nothing yet)
+ * and SIGPIPE (nothing ever) from now on. They are the process's, so this is for programs
+ * that are nothing but a daemon. 0, or -1 when memory is out.
+ */
+int server_handle_signals(struct server *s);
+
+/*
+ * Serve until it is stopped: then listen no more, answer what was read, and return.
+ * 0, or -1 when the loop failed.
+ */
+int server_run(struct server *s);
+void server_stop(struct server *s);
+
+/* Close everything and remove the socket and the port file, if they are still ours. */
+void server_free(struct server *s);
+
+/* The bound port of HTTP; 0: there is no HTTP. */
+uint16_t server_port(const struct server *s);
+
+/* How many descriptors a configuration may come to need. */
+uint64_t server_fds(const struct config *config);
+
+#endif /* SERVER_H */

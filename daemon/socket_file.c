@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "socket_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define FOLDER_MODE  0750
+#define LOCK_MODE    0640
+#define SOCKET_UMASK 0117 /* leaves 0660 */
+#define LOCK_TRIES   100
+#define LISTEN_QUEUE 1024
+
+struct sentence {
+	char *at;
+	size_t room;
+};
+
+__attribute__((format(printf, 2, 3))) static int
+fail(struct sentence *e, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(e->at, e->room, format, arguments);
+	va_end(arguments);
+	return -1;
+}
+
+static int
+make_folder(const char *path, struct sentence *e)
+{
+	char *copy = strdup(path);
+	int rc = 0;
+
+	if (copy == NULL)
+		return fail(e, "memory is out");
+	if (mkdir(dirname(copy), FOLDER_MODE) != 0 && errno != EEXIST)
+		rc =
+		    fail(e, "the folder of %s cannot be made: %s", path, strerror(errno));
+	free(copy);
+	return rc;
+}
+
+/* True while the locked file is still the one at its path. */
+static int
+is_at(int fd, const char *path)
+{
+	struct stat locked, now;
+
+	return fstat(fd, &locked) == 0 && lstat(path, &now) == 0 &&
+	       locked.st_dev == now.st_dev && locked.st_ino == now.st_ino;
+}
+
+/* The locked file of s->lock_path. */
+static int
+take_lock(struct socket_file *s, struct sentence *e)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		int fd = open(
+		    s->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, LOCK_MODE);
+
+		if (fd < 0)
+			return fail(e, "the lock file %s cannot be opened: %s",
+			    s->lock_path, strerror(errno));
+		if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+			close(fd);
+			return fail(e,
+			    "another dynamo-metricsd has %s: stop it, or give this one "
+			    "another address (DYN_METRICSD_ADDRESS)",
+			    s->path);
+		}
+		if (is_at(fd, s->lock_path)) {
+			s->lock = fd;
+			return 0;
+		}
+		close(fd); /* its last holder removed it meanwhile */
+	}
+	return fail(e, "the lock file %s is removed again and again", s->lock_path);
+}
+
+static struct sockaddr_un
+address_of(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	return a;
+}
+
+/* 0 or the errno of connecting to a path. */
+static int
+probe(const char *path)
+{
+	struct sockaddr_un a = address_of(path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int result = 0;
+
+	if (fd < 0)
+		return errno;
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0)
+		result = errno;
+	close(fd);
+	return result;
+}
+
+/* Make sure that nothing is at the path, or say why something is left there. */
+static int
+clear_path(const char *path, struct sentence *e)
+{
+	struct stat st;
+	int result;
+
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT
+			   ? 0
+			   : fail(e, "%s cannot be looked at: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return fail(e,
+		    "%s is not a socket: it is left alone; move it away, or "
+		    "give another address (DYN_METRICSD_ADDRESS)",
+		    path);
+	result = probe(path);
+	if (result == 0 || result == EAGAIN)
+		return fail(e,
+		    "another server answers at %s: stop it, or give this one "
+		    "another address (DYN_METRICSD_ADDRESS)",
+		    path);
+	if (result != ECONNREFUSED)
+		return fail(e,
+		    "the socket %s is left alone, since nobody knows if it is "
+		    "in use: %s",
+		    path, strerror(result));
+	if (unlink(path) != 0)
+		return fail(e, "the stale socket %s cannot be removed: %s", path,
+		    strerror(errno));
+	return 0;
+}
+
+static int
+bind_and_listen(struct socket_file *s, struct sentence *e)
+{
+	struct sockaddr_un a = address_of(s->path);
+	struct stat st;
+	mode_t before;
+	int rc;
+
+	s->listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->listen < 0)
+		return fail(e, "a socket cannot be made: %s", strerror(errno));
+	before = umask(SOCKET_UMASK);
+	rc = bind(s->listen, (struct sockaddr *)&a, sizeof(a));
+	umask(before);
+	if (rc != 0)
+		return fail(e, "%s cannot be bound: %s", s->path, strerror(errno));
+	if (lstat(s->path, &st) == 0) {
+		s->dev = st.st_dev;
+		s->ino = st.st_ino;
+	}
+	if (listen(s->listen, LISTEN_QUEUE) != 0)
+		return fail(e, "%s cannot be listened at: %s", s->path, strerror(errno));
+	return 0;
+}
+
+int
+socket_file_open(
+    struct socket_file *ret, const char *path, char *error, size_t error_room)
+{
+	struct socket_file s = SOCKET_FILE_NONE;
+	struct sentence e = { error, error_room };
+
+	s.path = strdup(path);
+	if (s.path == NULL || asprintf(&s.lock_path, "%s.lock", path) < 0) {
+		s.lock_path = NULL;
+		fail(&e, "memory is out");
+		goto fail;
+	}
+	if (make_folder(path, &e) != 0 || take_lock(&s, &e) != 0)
+		goto fail;
+	if (clear_path(path, &e) != 0 || bind_and_listen(&s, &e) != 0)
+		goto fail;
+	*ret = s;
+	return 0;
+fail:
+	socket_file_close(&s);
+	return -1;
+}
+
+int
+socket_file_take(struct socket_file *s)
+{
+	int fd = s->listen;
+
+	s->listen = -1;
+	return fd;
+}
+
+void
+socket_file_close(struct socket_file *s)
+{
+	struct stat st;
+
+	if (s->listen >= 0)
+		close(s->listen);
+	if (s->ino != 0 && lstat(s->path, &st) == 0 && st.st_dev == s->dev &&
+	    st.st_ino == s->ino)
+		unlink(s->path);
+	if (s->lock >= 0) {
+		if (is_at(s->lock, s->lock_path))
+			unlink(s->lock_path);
+		close(s->lock);
+	}
+	free(s->path);
+	free(s->lock_path);
+	*s = SOCKET_FILE_NONE;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * socket_file.h - a listening Unix socket at a path, held by one process at a time.
+ *
+ * A lock file beside the socket (PATH.lock) is taken first, so two daemons that start at
+ * once cannot both take the path. Then a socket that nobody answers at is taken over; one
+ * that answers, and any other kind of file, is left alone with an error.
+ *
+ * Closing removes the socket if it is still ours, and then the lock file. The lock file
+ * is removed while it is locked, and whoever has locked a file that is no longer at its
+ * path starts again: so removing it opens no race.
+ */
+#ifndef SOCKET_FILE_H
+#define SOCKET_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct socket_file {
+	char *path;
+	char *lock_path;
+	int lock;   /* the locked file; -1: none */
+	int listen; /* listening, not blocking; -1: none */
+	dev_t dev;  /* of the socket as it was made */
+	ino_t ino;
+};
+
+#define SOCKET_FILE_NONE ((struct socket_file){ .lock = -1, .listen = -1 })
+
+/*
+ * Listen at a path (at most 107 bytes), with mode 0660. A missing parent folder is made,
+ * with mode 0750. 0, and *ret is to be given to socket_file_close(); or -1 with a
+ * sentence in error and *ret untouched.
+ */
+int socket_file_open(
+    struct socket_file *ret, const char *path, char *error, size_t error_room);
+
+/* Take the listening socket's descriptor; closing it is the caller's from now on. */
+int socket_file_take(struct socket_file *s);
+
+/* Remove what is at the path; SOCKET_FILE_NONE is left alone. */
+void socket_file_close(struct socket_file *s);
+
+#endif /* SOCKET_FILE_H */

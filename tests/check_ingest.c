@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workers' socket, with a real daemon behind it: frames, patterns, hostile bytes. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "rig.h"
+
+#define ADD_ONE "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}"
+
+/* ---- What is served ---------------------------------------------------- */
+
+START_TEST(a_request_is_answered_with_its_backtrace)
+{
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_REQ);
+	for (size_t words = 1; words <= SP_BACKTRACE_WORDS; words++) {
+		rig_send_text(fd, words, ADD_ONE);
+		rig_receive_ok(fd, words);
+	}
+	rig_wait_sample(&r, "dynamo_n", SP_BACKTRACE_WORDS);
+	close(fd);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(a_request_without_an_id_is_dropped_and_the_next_is_served)
+{
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_REQ);
+	rig_send(fd, 0, "", 0);
+	rig_send(fd, 0, "abc", 3);
+	rig_send_text(fd, 0, ADD_ONE);
+	rig_send_text(fd, 9, ADD_ONE);
+	rig_send_text(fd, 16, ADD_ONE);
+	rig_send_text(fd, 1, ADD_ONE);
+	rig_receive_ok(fd, 1);
+	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 1);
+	ck_assert_double_eq(
+	    rig_sample(&r, "dynamo_metricsd_refused_total{reason=\"message\"}"), 5);
+	rig_wait_logged(&r, "request dropped");
+	close(fd);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(what_is_pushed_is_taken_and_not_answered)
+{
+	struct rig r;
+	char byte;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_PUSH);
+	for (int i = 0; i < 100; i++)
+		rig_send_text(fd, 0, ADD_ONE);
+	rig_send_text(fd, 0, "{\"broken");
+	rig_send_text(fd, 0, ADD_ONE);
+	rig_wait_sample(&r, "dynamo_n", 101);
+	ck_assert_int_eq(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	ck_assert_double_eq(
+	    rig_sample(&r, "dynamo_metricsd_refused_total{reason=\"json\"}"), 1);
+	close(fd);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(what_was_pushed_before_leaving_is_taken)
+{
+	struct rig r;
+
+	rig_start(&r, NULL);
+	for (int i = 0; i < 50; i++) {
+		int fd = rig_open(&r, SP_PUSH);
+
+		rig_send_text(fd, 0, ADD_ONE);
+		rig_send_text(fd, 0, ADD_ONE);
+		close(fd);
+	}
+	rig_wait_sample(&r, "dynamo_n", 100);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(bytes_that_come_one_by_one_are_put_together)
+{
+	const char *json = ADD_ONE;
+	uint8_t frame[256];
+	size_t n = 4 + strlen(json);
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_connect(&r);
+	sp_put_header(frame, SP_REQ);
+	for (size_t i = 0; i < SP_HEADER_BYTES; i++)
+		rig_write(fd, frame + i, 1);
+	ck_assert_int_eq(recv(fd, frame, SP_HEADER_BYTES, MSG_WAITALL), SP_HEADER_BYTES);
+	sp_put_frame(frame, n);
+	sp_put_request_id(frame + SP_FRAME_BYTES, 0x01020300);
+	memcpy(frame + SP_FRAME_BYTES + 4, json, strlen(json));
+	for (size_t i = 0; i < SP_FRAME_BYTES + n; i++) {
+		rig_write(fd, frame + i, 1);
+		if (i % 16 == 0)
+			rig_pause_ms(1);
+	}
+	rig_receive_ok(fd, 1);
+	close(fd);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(many_requests_at_once_are_all_answered)
+{
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_REQ);
+	for (int i = 0; i < 500; i++)
+		rig_send_text(fd, (size_t)(1 + i % SP_BACKTRACE_WORDS), ADD_ONE);
+	for (int i = 0; i < 500; i++)
+		rig_receive_ok(fd, (size_t)(1 + i % SP_BACKTRACE_WORDS));
+	rig_wait_sample(&r, "dynamo_n", 500);
+	close(fd);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(the_longest_message_is_answered_and_a_longer_one_closes)
+{
+	const struct rig_setting setting = { .file = "{\"ingest\": "
+						     "{\"message_bytes\": 65536}}" };
+	char *payload = malloc(70000);
+	char reply[512];
+	struct rig r;
+	int fd;
+
+	rig_start(&r, &setting);
+	memset(payload, ' ', 70000);
+	fd = rig_open(&r, SP_REQ);
+	rig_send(fd, SP_BACKTRACE_WORDS, payload, 65536);
+	ck_assert_uint_gt(rig_receive(fd, SP_BACKTRACE_WORDS, reply, sizeof(reply)), 0);
+	rig_send(fd, SP_BACKTRACE_WORDS, payload, 65537);
+	rig_receive_end(fd);
+	close(fd);
+	ck_assert_double_eq(
+	    rig_sample(&r, "dynamo_metricsd_refused_total{reason=\"length\"}"), 1);
+	rig_wait_logged(&r, "longer than ingest.message_bytes, 65536");
+	rig_stop(&r);
+	free(payload);
+}
+END_TEST
+
+/* ---- What is not ------------------------------------------------------- */
+
+static const uint8_t headers[][SP_HEADER_BYTES] = {
+	{ 0, 'S', 'P', 0, 0, 0x31, 0, 0 },    /* REP */
+	{ 0, 'S', 'P', 0, 0, 0x51, 0, 0 },    /* PULL */
+	{ 0, 'S', 'P', 0, 0, 0x10, 0, 0 },    /* PAIR */
+	{ 0, 'S', 'P', 0, 0, 0x70, 0, 0 },    /* BUS */
+	{ 0, 'S', 'P', 0, 0x30, 0x30, 0, 0 }, /* another number that ends in REQ's */
+	{ 0, 'S', 'P', 0, 0, 0x30, 0, 1 },
+	{ 0, 'S', 'P', 0, 0, 0x30, 1, 0 },
+	{ 0, 'S', 'P', 1, 0, 0x30, 0, 0 }, /* another version */
+	{ 1, 'S', 'P', 0, 0, 0x30, 0, 0 },
+	{ 'G', 'E', 'T', ' ', '/', ' ', 'H', 'T' },
+	{ 0 },
+	{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+};
+
+START_TEST(who_speaks_anything_else_is_closed)
+{
+	struct rig r;
+
+	rig_start(&r, NULL);
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+		int fd = rig_connect(&r);
+
+		rig_write(fd, headers[i], SP_HEADER_BYTES);
+		rig_receive_end(fd);
+		close(fd);
+	}
+	rig_count(&r, "n", 1);
+	rig_stop(&r);
+}
+END_TEST
+
+/* What comes after the handshake. */
+static const struct {
+	const char *name;
+	uint8_t bytes[17];
+	size_t n;
+} frames[] = {
+	{ "another type", { 2, 0, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 0 }, 13 },
+	{ "type 0", { 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 9 },
+	{ "2^60 bytes", { 1, 0x10, 0, 0, 0, 0, 0, 0, 0 }, 9 },
+	{ "2^64-1 bytes", { 1, 255, 255, 255, 255, 255, 255, 255, 255 }, 9 },
+	{ "2^32+5 bytes", { 1, 0, 0, 0, 1, 0, 0, 0, 5 }, 9 },
+	{ "2^31 bytes", { 1, 0, 0, 0, 0, 0x80, 0, 0, 0 }, 9 },
+	{ "2 MiB", { 1, 0, 0, 0, 0, 0, 0x20, 0, 0 }, 9 },
+	{ "text", "GET / HTTP/1.0\r\n", 16 },
+};
+
+START_TEST(a_frame_that_is_none_closes_the_connection)
+{
+	enum sp_protocol protocols[] = { SP_REQ, SP_PUSH };
+	struct rig r;
+
+	rig_start(&r, NULL);
+	for (size_t i = 0; i < 2 * sizeof(frames) / sizeof(frames[0]); i++) {
+		int fd = rig_open(&r, protocols[i % 2]);
+
+		rig_write(fd, frames[i / 2].bytes, frames[i / 2].n);
+		rig_receive_end(fd);
+		close(fd);
+	}
+	rig_count(&r, "n", 1);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(frames_before_a_bad_one_are_taken)
+{
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_PUSH);
+	rig_send_text(fd, 0, ADD_ONE);
+	rig_write(fd, frames[0].bytes, frames[0].n);
+	rig_receive_end(fd);
+	close(fd);
+	rig_wait_sample(&r, "dynamo_n", 1);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(half_of_anything_leaves_nothing_behind)
+{
+	const uint8_t whole[] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+		9, 0x80, 0, 0, 1, '{', '}', ' ', ' ', ' ' };
+	uint64_t began_ms = 0;
+	struct rig r;
+	size_t before;
+
+	rig_start(&r, NULL);
+	before = rig_open_files(&r);
+	for (size_t i = 0; i < 300; i++) {
+		int fd = rig_connect(&r);
+
+		rig_write(fd, whole, i % sizeof(whole));
+		if (i % 3 == 0)
+			shutdown(fd, SHUT_WR);
+		if (i % 3 == 1)
+			shutdown(fd, SHUT_RDWR);
+		close(fd);
+	}
+	while (rig_open_files(&r) > before && rig_again(&began_ms, "all are closed"))
+		;
+	ck_assert_double_eq(rig_sample(&r, "dynamo_metricsd_connections"), 0);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(who_says_nothing_is_closed_after_the_handshake_time)
+{
+	const struct rig_setting setting = { .file = "{\"ingest\": "
+						     "{\"handshake_ms\": 100}}" };
+	uint64_t began_ms;
+	struct rig r;
+	int silent, half, polite;
+
+	rig_start(&r, &setting);
+	polite = rig_open(&r, SP_REQ);
+	began_ms = rig_now_ms();
+	silent = rig_connect(&r);
+	half = rig_connect(&r);
+	rig_write(half, "\0SP", 3);
+	rig_receive_end(silent);
+	rig_receive_end(half);
+	ck_assert_uint_ge(rig_now_ms() - began_ms, 99);
+	rig_send_text(polite, 1, ADD_ONE);
+	rig_receive_ok(polite, 1);
+	close(silent);
+	close(half);
+	close(polite);
+	rig_wait_logged(&r, "no handshake within 100 ms");
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(a_frame_must_come_whole_within_the_lease)
+{
+	const struct rig_setting setting = { .file = "{\"ingest\": {\"lease_ms\": 300, "
+						     "\"grace_ms\": 100}}" };
+	const uint8_t head[] = { 1, 0, 0, 0, 0, 0, 0, 1, 0, 'x' };
+	uint64_t began_ms = 0;
+	struct rig r;
+	int slow, quick;
+
+	rig_start(&r, &setting);
+	slow = rig_open(&r, SP_REQ);
+	quick = rig_open(&r, SP_REQ);
+	rig_write(slow, head, sizeof(head));
+	/* One that is never without a part of a frame, but gets on, is not slow. */
+	rig_write(quick, head, 1);
+	while (!rig_has_logged(&r, "not whole within 300 ms") &&
+	       rig_again(&began_ms, "the slow one is closed")) {
+		uint8_t rest[SP_FRAME_BYTES + 64];
+		char reply[256];
+
+		sp_put_frame(rest, 4);
+		sp_put_request_id(rest + SP_FRAME_BYTES, 0x01020300);
+		rest[SP_FRAME_BYTES + 4] = SP_FRAME_MESSAGE;
+		rig_write(quick, rest + 1, SP_FRAME_BYTES + 4);
+		rig_receive(quick, 1, reply, sizeof(reply));
+	}
+	rig_receive_end(slow);
+	close(slow);
+	close(quick);
+	rig_stop(&r);
+}
+END_TEST
+
+/* ---- Too much ---------------------------------------------------------- */
+
+static void
+pass_descriptors(int fd, const void *bytes, size_t n)
+{
+	enum { PASSED = 60 };
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(PASSED * sizeof(int))];
+	} control = { 0 };
+	struct iovec io = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = n };
+	struct msghdr m = { .msg_iov = &io,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	int all[PASSED];
+
+	for (size_t i = 0; i < PASSED; i++)
+		all[i] = STDIN_FILENO;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(all));
+	memcpy(CMSG_DATA(c), all, sizeof(all));
+	ck_assert_int_eq(sendmsg(fd, &m, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+START_TEST(descriptors_that_a_peer_passes_are_not_kept)
+{
+	uint8_t frame[SP_FRAME_BYTES + 4 + sizeof(ADD_ONE)];
+	size_t n = SP_FRAME_BYTES + 4 + strlen(ADD_ONE);
+	struct rig r;
+	size_t before;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_REQ);
+	rig_send_text(fd, 1, ADD_ONE);
+	rig_receive_ok(fd, 1);
+	before = rig_open_files(&r);
+	sp_put_frame(frame, 4 + strlen(ADD_ONE));
+	sp_put_request_id(frame + SP_FRAME_BYTES, 0x01020300);
+	memcpy(frame + SP_FRAME_BYTES + 4, ADD_ONE, strlen(ADD_ONE));
+	for (int i = 0; i < 10; i++) {
+		pass_descriptors(fd, frame, n);
+		rig_receive_ok(fd, 1);
+	}
+	ck_assert_uint_le(rig_open_files(&r), before);
+	close(fd);
+	rig_stop(&r);
+}
+END_TEST
+
+/* Send status requests until the daemon takes no more. Returns how many went out whole.
+ */
+static size_t
+send_until_blocked(int fd)
+{
+	uint8_t request[SP_FRAME_BYTES + 4 + 64];
+	struct wire_writer w;
+	size_t sent = 0, n;
+
+	wire_writer_init(&w, request + SP_FRAME_BYTES + 4, 64);
+	message_put_expose(&w, &(struct message_level){ 0 });
+	sp_put_frame(request, 4 + w.bytes);
+	sp_put_request_id(request + SP_FRAME_BYTES, 0x01020300);
+	n = SP_FRAME_BYTES + 4 + w.bytes;
+	for (unsigned waited_ms = 0; waited_ms < 500;) {
+		ssize_t got = send(fd, request, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (got < 0) {
+			ck_assert_int_eq(errno, EAGAIN);
+			rig_pause_ms(10);
+			waited_ms += 10;
+			continue;
+		}
+		if ((size_t)got < n)
+			rig_write(fd, request + got, n - (size_t)got);
+		sent++;
+		waited_ms = 0;
+	}
+	return sent;
+}
+
+START_TEST(a_peer_that_takes_no_replies_is_not_read)
+{
+	struct rig r;
+	size_t before, sent;
+	char *page = malloc(1 << 20);
+	int fd;
+
+	rig_start(&r, NULL);
+	rig_count(&r, "n", 1);
+	before = rig_resident_bytes(&r);
+	fd = rig_open(&r, SP_REQ);
+	sent = send_until_blocked(fd);
+	ck_assert_uint_gt(sent, 100);
+	ck_assert_uint_lt(rig_resident_bytes(&r), before + (16 << 20));
+	rig_count(&r, "n", 1);
+	rig_wait_logged(&r, "does not take its replies");
+	/* It goes on when the peer does, and nothing is missing. */
+	for (size_t i = 0; i < sent; i++)
+		ck_assert_uint_gt(rig_receive(fd, 1, page, 1 << 20), 1000);
+	rig_send_text(fd, 1, ADD_ONE);
+	rig_receive_ok(fd, 1);
+	close(fd);
+	rig_stop(&r);
+	free(page);
+}
+END_TEST
+
+START_TEST(more_connections_than_allowed_are_closed_at_once)
+{
+	const struct rig_setting setting = { .file = "{\"ingest\": "
+						     "{\"connections\": 4}}" };
+	struct rig r;
+	int fds[4], extra;
+
+	rig_start(&r, &setting);
+	for (int i = 0; i < 4; i++)
+		fds[i] = rig_open(&r, SP_REQ);
+	for (int i = 0; i < 3; i++) {
+		extra = rig_connect(&r);
+		rig_receive_end(extra);
+		close(extra);
+	}
+	rig_wait_logged(&r, "there are 4 already (ingest.connections)");
+	ck_assert_double_eq(
+	    rig_sample(&r, "dynamo_metricsd_refused_total{reason=\"limit\"}"), 3);
+	ck_assert_double_eq(rig_sample(&r, "dynamo_metricsd_connections"), 4);
+	rig_send_text(fds[3], 1, ADD_ONE);
+	rig_receive_ok(fds[3], 1);
+	close(fds[0]);
+	rig_wait_sample(&r, "dynamo_metricsd_connections", 3);
+	rig_count(&r, "n", 1);
+	for (int i = 1; i < 4; i++)
+		close(fds[i]);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(without_descriptors_it_waits_and_the_old_peers_go_on)
+{
+	enum { PEERS = 100 };
+	const struct rig_setting setting = { .open_files = 64 };
+	double cpu_seconds;
+	struct rig r;
+	int fds[PEERS];
+	int old;
+
+	rig_start(&r, &setting);
+	old = rig_open(&r, SP_REQ);
+	for (int i = 0; i < PEERS; i++)
+		fds[i] = rig_connect(&r);
+	rig_wait_logged(&r, "connections wait");
+	cpu_seconds = rig_cpu_seconds(&r);
+	for (int i = 0; i < 50; i++) {
+		rig_send_text(old, 1, ADD_ONE);
+		rig_receive_ok(old, 1);
+		rig_pause_ms(10);
+	}
+	ck_assert_double_lt(rig_cpu_seconds(&r) - cpu_seconds, 0.25);
+	for (int i = 0; i < PEERS; i++)
+		close(fds[i]);
+	rig_count(&r, "n", 1);
+	rig_wait_sample(&r, "dynamo_n", 51);
+	close(old);
+	rig_stop(&r);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("ingest");
+	TCase *t = tcase_create("ingest");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, a_request_is_answered_with_its_backtrace);
+	tcase_add_test(t, a_request_without_an_id_is_dropped_and_the_next_is_served);
+	tcase_add_test(t, what_is_pushed_is_taken_and_not_answered);
+	tcase_add_test(t, what_was_pushed_before_leaving_is_taken);
+	tcase_add_test(t, bytes_that_come_one_by_one_are_put_together);
+	tcase_add_test(t, many_requests_at_once_are_all_answered);
+	tcase_add_test(t, the_longest_message_is_answered_and_a_longer_one_closes);
+	tcase_add_test(t, who_speaks_anything_else_is_closed);
+	tcase_add_test(t, a_frame_that_is_none_closes_the_connection);
+	tcase_add_test(t, frames_before_a_bad_one_are_taken);
+	tcase_add_test(t, half_of_anything_leaves_nothing_behind);
+	tcase_add_test(t, who_says_nothing_is_closed_after_the_handshake_time);
+	tcase_add_test(t, a_frame_must_come_whole_within_the_lease);
+	tcase_add_test(t, descriptors_that_a_peer_passes_are_not_kept);
+	tcase_add_test(t, a_peer_that_takes_no_replies_is_not_read);
+	tcase_add_test(t, more_connections_than_allowed_are_closed_at_once);
+	tcase_add_test(t, without_descriptors_it_waits_and_the_old_peers_go_on);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log lines: levels, one line whatever is in it, and floods that stay short. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+
+struct lines {
+	size_t n;
+	char last[2048];
+};
+
+static void
+keep(void *arg, const char *line)
+{
+	struct lines *lines = arg;
+
+	lines->n++;
+	snprintf(lines->last, sizeof(lines->last), "%s", line);
+}
+
+START_TEST(a_line_has_its_level_in_front)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_DEBUG, keep, &lines);
+
+	log_line(l, LOG_LEVEL_ERROR, "file: not read: %s", "no");
+	ck_assert_str_eq(lines.last, "error: file: not read: no");
+	log_line(l, LOG_LEVEL_WARNING, "a");
+	ck_assert_str_eq(lines.last, "warning: a");
+	log_line(l, LOG_LEVEL_INFO, "b");
+	ck_assert_str_eq(lines.last, "info: b");
+	log_line(l, LOG_LEVEL_DEBUG, "c");
+	ck_assert_str_eq(lines.last, "debug: c");
+	log_free(l);
+}
+END_TEST
+
+START_TEST(a_line_below_the_level_is_not_written)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_WARNING, keep, &lines);
+
+	log_line(l, LOG_LEVEL_INFO, "no");
+	ck_assert(!log_wants(l, LOG_LEVEL_INFO));
+	ck_assert_uint_eq(lines.n, 0);
+	log_set_level(l, LOG_LEVEL_INFO);
+	ck_assert(log_wants(l, LOG_LEVEL_INFO));
+	log_line(l, LOG_LEVEL_INFO, "yes");
+	ck_assert_uint_eq(lines.n, 1);
+	log_free(l);
+}
+END_TEST
+
+START_TEST(no_log_is_a_log_that_writes_nothing)
+{
+	ck_assert(!log_wants(NULL, LOG_LEVEL_ERROR));
+	log_line(NULL, LOG_LEVEL_ERROR, "lost");
+	log_limited(NULL, LOG_LEVEL_ERROR, 1, 0, "lost");
+	log_free(NULL);
+}
+END_TEST
+
+START_TEST(a_line_stays_one_line)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_INFO, keep, &lines);
+
+	log_line(l, LOG_LEVEL_INFO, "name %s", "a\nerror: b\r\x1b[31mc\x7f\xc3\xa4");
+	ck_assert_str_eq(lines.last, "info: name a?error: b??[31mc?\xc3\xa4");
+	log_free(l);
+}
+END_TEST
+
+START_TEST(a_long_line_is_cut)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_INFO, keep, &lines);
+	char text[5000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	log_line(l, LOG_LEVEL_INFO, "%s", text);
+	ck_assert_uint_eq(strlen(lines.last), 1023);
+	log_limited(l, LOG_LEVEL_INFO, 1, 0, "short");
+	log_limited(l, LOG_LEVEL_INFO, 1, 1, "left out");
+	log_limited(l, LOG_LEVEL_INFO, 1, 2000, "%s", text);
+	ck_assert_uint_lt(strlen(lines.last), 1024);
+	ck_assert_ptr_nonnull(strstr(lines.last, "xxx (1 more like it left out)"));
+	log_free(l);
+}
+END_TEST
+
+START_TEST(lines_of_one_cause_are_limited_and_counted)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_INFO, keep, &lines);
+
+	for (uint64_t now_ms = 0; now_ms < 1000; now_ms++)
+		log_limited(l, LOG_LEVEL_INFO, 7, now_ms, "flood");
+	ck_assert_uint_eq(lines.n, 1);
+	log_limited(l, LOG_LEVEL_INFO, 7, 1000, "flood");
+	ck_assert_uint_eq(lines.n, 2);
+	ck_assert_str_eq(lines.last, "info: flood (999 more like it left out)");
+	log_limited(l, LOG_LEVEL_INFO, 8, 1000, "another cause");
+	ck_assert_str_eq(lines.last, "info: another cause");
+	log_limited(l, LOG_LEVEL_INFO, 7, 2500, "flood");
+	ck_assert_str_eq(lines.last, "info: flood");
+	log_free(l);
+}
+END_TEST
+
+START_TEST(words_and_levels_belong_together)
+{
+	for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++)
+		ck_assert_int_eq(log_level_of(log_level_word((enum log_level)i)), i);
+	ck_assert_int_eq(log_level_of("loud"), -1);
+	ck_assert_int_eq(log_level_of(""), -1);
+}
+END_TEST
+
+START_TEST(without_a_function_it_writes_to_standard_error)
+{
+	struct log *l = log_new(LOG_LEVEL_INFO, NULL, NULL);
+	char text[64] = "";
+	int before = dup(STDERR_FILENO);
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	log_line(l, LOG_LEVEL_INFO, "here");
+	dup2(before, STDERR_FILENO);
+	ck_assert_int_eq(read(ends[0], text, sizeof(text) - 1), 11);
+	ck_assert_str_eq(text, "info: here\n");
+	close(before);
+	close(ends[0]);
+	close(ends[1]);
+	log_free(l);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("log");
+	TCase *t = tcase_create("log");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(t, a_line_has_its_level_in_front);
+	tcase_add_test(t, a_line_below_the_level_is_not_written);
+	tcase_add_test(t, no_log_is_a_log_that_writes_nothing);
+	tcase_add_test(t, a_line_stays_one_line);
+	tcase_add_test(t, a_long_line_is_cut);
+	tcase_add_test(t, lines_of_one_cause_are_limited_and_counted);
+	tcase_add_test(t, words_and_levels_belong_together);
+	tcase_add_test(t, without_a_function_it_writes_to_standard_error);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

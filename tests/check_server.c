@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the daemon starts, what is in its way, and how it ends. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rig.h"
+
+#define ADD_ONE "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}"
+
+static void
+in_folder(const struct rig *r, const char *name, char out[256])
+{
+	snprintf(out, 256, "%s/%s", r->folder, name);
+}
+
+static unsigned
+mode_of(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(lstat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static bool
+exists(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+static void
+write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static int
+bind_unix(const char *path, int type)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+#define check_says(text, part) \
+	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in: %s", part, text)
+
+/* ---- Starting ---------------------------------------------------------- */
+
+START_TEST(the_socket_is_for_its_owner_and_group_and_the_port_is_in_a_file)
+{
+	char path[256], text[64] = "";
+	struct rig r;
+	FILE *f;
+
+	rig_start(&r, NULL);
+	ck_assert_uint_eq(mode_of(r.socket), 0660);
+	in_folder(&r, "http.port", path);
+	f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
+	fclose(f);
+	ck_assert_uint_eq(strtoul(text, NULL, 10), r.port);
+	ck_assert_uint_gt(r.port, 0);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(a_missing_folder_is_made)
+{
+	struct rig r;
+	char folder[256];
+
+	rig_make(&r);
+	in_folder(&r, "run", folder);
+	snprintf(r.socket, sizeof(r.socket), "%s/run/i.ipc", r.folder);
+	rig_serve(&r, NULL);
+	ck_assert_uint_eq(mode_of(folder), 0750);
+	rig_count(&r, "n", 1);
+	kill(r.pid, SIGTERM);
+	rig_wait_ended(&r);
+	rig_remove(&r, "run");
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_made_is_said)
+{
+	struct rig r;
+	const char *text;
+
+	rig_make(&r);
+	snprintf(r.socket, sizeof(r.socket), "%s/no/such/i.ipc", r.folder);
+	text = rig_fail(&r, NULL);
+	check_says(text, "cannot be made: No such file or directory");
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+START_TEST(the_port_file_can_be_elsewhere)
+{
+	char setting_text[512], path[256];
+	struct rig_setting setting = { .file = setting_text };
+	struct rig r;
+
+	rig_make(&r);
+	in_folder(&r, "my port", path);
+	snprintf(setting_text, sizeof(setting_text),
+	    "{\"http\": {\"port_file\": \"%s\"}}", path);
+	rig_serve(&r, &setting);
+	ck_assert(exists(path));
+	kill(r.pid, SIGTERM);
+	rig_wait_ended(&r);
+	ck_assert(!exists(path));
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+START_TEST(the_port_file_is_in_the_runtime_folder)
+{
+	char variable[300], path[256];
+	const char *environment[] = { variable, NULL };
+	struct rig_setting setting = { .environment = environment };
+	struct rig r;
+
+	rig_make(&r);
+	in_folder(&r, "runtime", path);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	snprintf(variable, sizeof(variable), "RUNTIME_DIRECTORY=%s:/nonexistent", path);
+	rig_serve(&r, &setting);
+	in_folder(&r, "runtime/http.port", path);
+	ck_assert(exists(path));
+	kill(r.pid, SIGTERM);
+	rig_wait_ended(&r);
+	rig_remove(&r, "runtime");
+}
+END_TEST
+
+START_TEST(http_can_be_off)
+{
+	static const char *const variables[] = { "DYN_SYSTEM_ENABLED=false",
+		"DYN_SYSTEM_PORT=-1" };
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *environment[] = { variables[i], NULL };
+		struct rig_setting setting = { .environment = environment };
+		char path[256];
+		struct rig r;
+
+		rig_start(&r, &setting);
+		ck_assert_uint_eq(r.port, 0);
+		in_folder(&r, "http.port", path);
+		ck_assert(!exists(path));
+		ck_assert(rig_has_logged(&r, "HTTP disabled"));
+		rig_count(&r, "n", 1);
+		rig_stop(&r);
+	}
+}
+END_TEST
+
+START_TEST(it_listens_at_an_ipv6_address)
+{
+	const char *environment[] = { "DYN_SYSTEM_HOST=[::1]", NULL };
+	struct rig_setting setting = { .environment = environment };
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6,
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	char answer[65536];
+	struct rig r;
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
+		puts("skipped: this machine has no IPv6");
+		return;
+	}
+	close(fd);
+	rig_start(&r, &setting);
+	ck_assert(rig_has_logged(&r, "http://[::1]:"));
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	a.sin6_port = htons(r.port);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	rig_write(fd, "GET /live HTTP/1.0\r\n\r\n", 22);
+	rig_read_all(fd, answer, sizeof(answer));
+	ck_assert_ptr_nonnull(strstr(answer, "200 OK"));
+	close(fd);
+	rig_stop(&r);
+}
+END_TEST
+
+/* ---- In the way -------------------------------------------------------- */
+
+START_TEST(a_taken_port_is_said_with_what_to_do)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t n = sizeof(a);
+	char variable[64];
+	const char *environment[] = { variable, NULL };
+	struct rig_setting setting = { .environment = environment };
+	const char *text;
+	struct rig r;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, n), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	getsockname(fd, (struct sockaddr *)&a, &n);
+	snprintf(variable, sizeof(variable), "DYN_SYSTEM_PORT=%u", ntohs(a.sin_port));
+	rig_make(&r);
+	text = rig_fail(&r, &setting);
+	check_says(text, "is taken, most likely by a Dynamo process");
+	check_says(text, "set DYN_SYSTEM_PORT to another port");
+	close(fd);
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+START_TEST(a_host_that_is_not_ours_is_said)
+{
+	const char *environment[] = { "DYN_SYSTEM_HOST=192.0.2.1", NULL };
+	struct rig_setting setting = { .environment = environment };
+	struct rig r;
+
+	rig_make(&r);
+	check_says(rig_fail(&r, &setting), "192.0.2.1 is no address of this machine");
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+START_TEST(a_second_daemon_is_refused_and_the_first_goes_on)
+{
+	struct rig first, second;
+	const char *text;
+
+	rig_start(&first, NULL);
+	rig_make(&second);
+	memcpy(second.socket, first.socket, sizeof(second.socket));
+	text = rig_fail(&second, NULL);
+	check_says(text, "another dynamo-metricsd has ");
+	check_says(text, first.socket);
+	rig_remove(&second, NULL);
+	rig_count(&first, "n", 1);
+	rig_stop(&first);
+}
+END_TEST
+
+START_TEST(another_server_that_answers_is_left_alone)
+{
+	struct rig r;
+	int fd;
+
+	rig_make(&r);
+	fd = bind_unix(r.socket, SOCK_STREAM);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	check_says(rig_fail(&r, NULL), "another server answers at ");
+	ck_assert(exists(r.socket));
+	close(fd);
+	rig_remove(&r, "ingest.ipc");
+}
+END_TEST
+
+START_TEST(another_kind_of_socket_is_left_alone)
+{
+	struct rig r;
+	int fd;
+
+	rig_make(&r);
+	fd = bind_unix(r.socket, SOCK_DGRAM);
+	check_says(rig_fail(&r, NULL), "is left alone");
+	ck_assert(exists(r.socket));
+	close(fd);
+	rig_remove(&r, "ingest.ipc");
+}
+END_TEST
+
+START_TEST(a_stale_socket_is_taken_over)
+{
+	struct rig r;
+
+	rig_start(&r, NULL);
+	rig_count(&r, "n", 1);
+	kill(r.pid, SIGKILL);
+	waitpid(r.pid, NULL, 0);
+	ck_assert(exists(r.socket));
+	rig_serve(&r, NULL);
+	rig_count(&r, "n", 1);
+	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 1);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(a_file_at_the_path_is_left_alone)
+{
+	char target[256], text[64] = "";
+	struct rig r;
+	FILE *f;
+
+	rig_make(&r);
+	write_file(r.socket, "precious");
+	check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
+	f = fopen(r.socket, "r");
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
+	fclose(f);
+	ck_assert_str_eq(text, "precious");
+	unlink(r.socket);
+	ck_assert_int_eq(mkdir(r.socket, 0700), 0);
+	check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
+	rmdir(r.socket);
+	in_folder(&r, "target", target);
+	ck_assert_int_eq(symlink(target, r.socket), 0);
+	check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
+	ck_assert(!exists(target));
+	rig_remove(&r, "ingest.ipc");
+}
+END_TEST
+
+START_TEST(a_link_in_place_of_the_lock_is_not_followed)
+{
+	char lock[256], target[256];
+	struct rig r;
+
+	rig_make(&r);
+	in_folder(&r, "ingest.ipc.lock", lock);
+	in_folder(&r, "target", target);
+	ck_assert_int_eq(symlink(target, lock), 0);
+	check_says(rig_fail(&r, NULL), "cannot be opened");
+	ck_assert(!exists(target));
+	rig_remove(&r, "ingest.ipc.lock");
+}
+END_TEST
+
+START_TEST(of_many_that_start_at_once_one_serves)
+{
+	enum { STARTED = 8 };
+	struct rig rigs[STARTED];
+	struct rig r;
+
+	rig_make(&r);
+	for (int round = 0; round < 5; round++) {
+		int serving = 0, refused = 0;
+		uint64_t began_ms = 0;
+
+		for (int i = 0; i < STARTED; i++) {
+			rig_make(&rigs[i]);
+			memcpy(rigs[i].socket, r.socket, sizeof(r.socket));
+			rig_launch(&rigs[i], NULL);
+		}
+		while (serving + refused < STARTED &&
+		       rig_again(&began_ms, "all have decided")) {
+			serving = refused = 0;
+			for (int i = 0; i < STARTED; i++) {
+				serving += rig_has_logged(&rigs[i], "server: started");
+				refused += rig_has_logged(&rigs[i], "another dynamo");
+			}
+		}
+		ck_assert_int_eq(serving, 1);
+		for (int i = 0; i < STARTED; i++) {
+			if (rig_has_logged(&rigs[i], "server: started")) {
+				rig_count(&rigs[i], "n", 1);
+				kill(rigs[i].pid, SIGTERM);
+				rig_wait_ended(&rigs[i]);
+			} else {
+				waitpid(rigs[i].pid, NULL, 0);
+			}
+			rig_remove(&rigs[i], NULL);
+		}
+	}
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+/* ---- Ending ------------------------------------------------------------ */
+
+START_TEST(a_signal_ends_it_in_order_and_leaves_nothing)
+{
+	static const int numbers[] = { SIGTERM, SIGINT };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct rig r;
+		int worker;
+
+		rig_start(&r, NULL);
+		worker = rig_open(&r, SP_REQ);
+		kill(r.pid, numbers[i]);
+		rig_wait_ended(&r);
+		rig_receive_end(worker);
+		close(worker);
+		ck_assert(rig_has_logged(&r, i ? "SIGINT" : "SIGTERM"));
+		rig_remove(&r, NULL);
+	}
+}
+END_TEST
+
+START_TEST(what_was_sent_before_the_end_is_answered)
+{
+	for (int i = 0; i < 20; i++) {
+		struct rig r;
+		int fd;
+
+		rig_start(&r, NULL);
+		fd = rig_open(&r, SP_REQ);
+		for (int k = 0; k < 10; k++)
+			rig_send_text(fd, 1, ADD_ONE);
+		kill(r.pid, SIGTERM);
+		for (int k = 0; k < 10; k++)
+			rig_receive_ok(fd, 1);
+		rig_receive_end(fd);
+		close(fd);
+		rig_wait_ended(&r);
+		rig_remove(&r, NULL);
+	}
+}
+END_TEST
+
+START_TEST(a_peer_that_takes_nothing_does_not_keep_it_from_ending)
+{
+	uint64_t began_ms;
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_REQ);
+	/* More replies than the socket takes. */
+	for (int i = 0; i < 20000; i++)
+		rig_send_text(fd, 1, ADD_ONE);
+	began_ms = rig_now_ms();
+	kill(r.pid, SIGTERM);
+	rig_wait_ended(&r);
+	ck_assert_uint_lt(rig_now_ms() - began_ms, 10000);
+	close(fd);
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+START_TEST(a_second_signal_ends_it_at_once)
+{
+	uint64_t began_ms;
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	fd = rig_open(&r, SP_REQ);
+	for (int i = 0; i < 20000; i++)
+		rig_send_text(fd, 1, ADD_ONE);
+	kill(r.pid, SIGTERM);
+	rig_wait_logged(&r, "stopping: SIGTERM");
+	began_ms = rig_now_ms();
+	kill(r.pid, SIGINT);
+	rig_wait_ended(&r);
+	ck_assert_uint_lt(rig_now_ms() - began_ms, 1500);
+	close(fd);
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+START_TEST(hanging_up_does_not_end_it)
+{
+	struct rig r;
+
+	rig_start(&r, NULL);
+	kill(r.pid, SIGHUP);
+	rig_wait_logged(&r, "SIGHUP");
+	rig_count(&r, "n", 1);
+	kill(r.pid, SIGPIPE);
+	rig_count(&r, "n", 1);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(files_that_are_no_longer_ours_are_left)
+{
+	char port[256];
+	struct rig r;
+	int fd;
+
+	rig_start(&r, NULL);
+	unlink(r.socket);
+	fd = bind_unix(r.socket, SOCK_STREAM);
+	in_folder(&r, "http.port", port);
+	unlink(port);
+	write_file(port, "another's");
+	kill(r.pid, SIGTERM);
+	rig_wait_ended(&r);
+	ck_assert(exists(r.socket));
+	ck_assert(exists(port));
+	close(fd);
+	unlink(port);
+	rig_remove(&r, "ingest.ipc");
+}
+END_TEST
+
+START_TEST(turns_of_the_loop_are_timed)
+{
+	struct rig r;
+
+	rig_start(&r, NULL);
+	rig_count(&r, "n", 1);
+	ck_assert_double_gt(rig_sample(&r, "dynamo_metricsd_loop_turn_seconds_count"), 0);
+	/* Waiting is not in it. */
+	rig_pause_ms(500);
+	ck_assert_double_lt(rig_sample(&r, "dynamo_metricsd_loop_turn_seconds_sum"), 0.4);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(an_idle_daemon_sleeps)
+{
+	struct rig r;
+	double turns, cpu_seconds;
+
+	rig_start(&r, NULL);
+	rig_count(&r, "n", 1);
+	turns = rig_sample(&r, "dynamo_metricsd_loop_turn_seconds_count");
+	cpu_seconds = rig_cpu_seconds(&r);
+	rig_pause_ms(1000);
+	ck_assert_double_lt(rig_cpu_seconds(&r) - cpu_seconds, 0.1);
+	ck_assert_double_lt(
+	    rig_sample(&r, "dynamo_metricsd_loop_turn_seconds_count"), turns + 20);
+	rig_stop(&r);
+}
+END_TEST
+
+static void
+add_tests(TCase *t)
+{
+	tcase_set_timeout(t, 60);
+	tcase_add_test(
+	    t, the_socket_is_for_its_owner_and_group_and_the_port_is_in_a_file);
+	tcase_add_test(t, a_missing_folder_is_made);
+	tcase_add_test(t, a_folder_that_cannot_be_made_is_said);
+	tcase_add_test(t, the_port_file_can_be_elsewhere);
+	tcase_add_test(t, the_port_file_is_in_the_runtime_folder);
+	tcase_add_test(t, http_can_be_off);
+	tcase_add_test(t, it_listens_at_an_ipv6_address);
+	tcase_add_test(t, a_taken_port_is_said_with_what_to_do);
+	tcase_add_test(t, a_host_that_is_not_ours_is_said);
+	tcase_add_test(t, a_second_daemon_is_refused_and_the_first_goes_on);
+	tcase_add_test(t, another_server_that_answers_is_left_alone);
+	tcase_add_test(t, another_kind_of_socket_is_left_alone);
+	tcase_add_test(t, a_stale_socket_is_taken_over);
+	tcase_add_test(t, a_file_at_the_path_is_left_alone);
+	tcase_add_test(t, a_link_in_place_of_the_lock_is_not_followed);
+	tcase_add_test(t, of_many_that_start_at_once_one_serves);
+	tcase_add_test(t, a_signal_ends_it_in_order_and_leaves_nothing);
+	tcase_add_test(t, what_was_sent_before_the_end_is_answered);
+	tcase_add_test(t, a_peer_that_takes_nothing_does_not_keep_it_from_ending);
+	tcase_add_test(t, a_second_signal_ends_it_at_once);
+	tcase_add_test(t, hanging_up_does_not_end_it);
+	tcase_add_test(t, files_that_are_no_longer_ours_are_left);
+	tcase_add_test(t, turns_of_the_loop_are_timed);
+	tcase_add_test(t, an_idle_daemon_sleeps);
+}
+
+int
+main(void)
+{
+	Suite *s = suite_create("server");
+	TCase *t = tcase_create("server");
+	SRunner *runner;
+	int failed;
+
+	add_tests(t);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

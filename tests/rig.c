@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rig.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server.h"
+
+#define CHILD_FAILED 3
+#define CHILD_LEAKED 4
+#define ANSWER_ROOM  (8 << 20)
+
+/* There when the address sanitizer is: a child that does not exit() asks for itself. */
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+
+/* ---- Time -------------------------------------------------------------- */
+
+uint64_t
+rig_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void
+rig_pause_ms(unsigned ms)
+{
+	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+
+	nanosleep(&ts, NULL);
+}
+
+bool
+rig_again(uint64_t *began_ms, const char *what)
+{
+	if (*began_ms == 0)
+		*began_ms = rig_now_ms();
+	else
+		rig_pause_ms(5);
+	ck_assert_msg(rig_now_ms() - *began_ms < RIG_SECONDS * 1000,
+	    "not within %d s: %s", RIG_SECONDS, what);
+	return true;
+}
+
+/* ---- The daemon -------------------------------------------------------- */
+
+static void
+in_folder(const struct rig *r, const char *name, char *out, size_t room)
+{
+	snprintf(out, room, "%s/%s", r->folder, name);
+}
+
+void
+rig_make(struct rig *r)
+{
+	*r = (struct rig){ 0 };
+	snprintf(r->folder, sizeof(r->folder), "/tmp/metricsd-test-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(r->folder));
+	in_folder(r, "ingest.ipc", r->socket, sizeof(r->socket));
+	in_folder(r, "log", r->log, sizeof(r->log));
+}
+
+#define ENVIRONMENT_MAX 16
+
+static void
+load(const struct rig *r, const struct rig_setting *setting, struct config *ret)
+{
+	char address[128];
+	char *environment[ENVIRONMENT_MAX + 3] = { address, (char *)"DYN_SYSTEM_PORT=0" };
+	struct config_error e;
+	char file[128] = "";
+	FILE *f;
+
+	snprintf(address, sizeof(address), "DYN_METRICSD_ADDRESS=ipc://%s", r->socket);
+	for (size_t i = 0; setting->environment && setting->environment[i]; i++) {
+		/* The first of a name counts, so these come first. */
+		memmove(environment + 1, environment,
+		    sizeof(environment) - sizeof(environment[0]));
+		environment[0] = (char *)(uintptr_t)setting->environment[i];
+	}
+	if (setting->file) {
+		in_folder(r, "config", file, sizeof(file));
+		f = fopen(file, "w");
+		fputs(setting->file, f);
+		fclose(f);
+	}
+	if (config_load(ret, file[0] ? file : NULL, environment, &e) != 0) {
+		fprintf(stderr, "%s\n", e.text);
+		_exit(CHILD_FAILED);
+	}
+	if (file[0])
+		unlink(file);
+}
+
+static void
+be_daemon(const struct rig *r, const struct rig_setting *setting)
+{
+	char error[SERVER_ERROR_TEXT];
+	struct config config;
+	struct server *s;
+	struct log *log;
+	int status = CHILD_FAILED;
+
+	load(r, setting, &config);
+	log = log_new((enum log_level)config.log.level, NULL, NULL);
+	s = server_new(&config, log, error);
+	if (s == NULL)
+		fprintf(stderr, "%s", error);
+	else if (server_handle_signals(s) == 0 && server_run(s) == 0)
+		status = 0;
+	server_free(s);
+	log_free(log);
+	config_free(&config);
+	if (status == 0 && __lsan_do_recoverable_leak_check &&
+	    __lsan_do_recoverable_leak_check())
+		status = CHILD_LEAKED;
+	_exit(status);
+}
+
+void
+rig_launch(struct rig *r, const struct rig_setting *setting)
+{
+	static const struct rig_setting none;
+	int fd;
+
+	fflush(NULL);
+	r->pid = fork();
+	ck_assert_int_ge(r->pid, 0);
+	if (r->pid > 0)
+		return;
+	/* A test that fails leaves no daemon behind. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setting = setting ? setting : &none;
+	fd = open(r->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+	if (setting->open_files) {
+		struct rlimit files = { setting->open_files, setting->open_files };
+
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	be_daemon(r, setting);
+}
+
+static char *
+read_log(const struct rig *r)
+{
+	static char text[1 << 16];
+	int fd = open(r->log, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+/* The port is in the line that says that it has started. */
+static uint16_t
+logged_port(const char *log)
+{
+	const char *url = strstr(log, "http://");
+	const char *end = url ? strstr(url, "/metrics\n") : NULL;
+
+	if (end == NULL)
+		return 0;
+	while (end > url && end[-1] != ':')
+		end--;
+	return (uint16_t)strtoul(end, NULL, 10);
+}
+
+void
+rig_serve(struct rig *r, const struct rig_setting *setting)
+{
+	uint64_t began_ms = 0;
+	const char *log = "";
+	int status;
+
+	unlink(r->log);
+	rig_launch(r, setting);
+	while (strstr(log, "server: started") == NULL &&
+	       rig_again(&began_ms, "the daemon starts")) {
+		ck_assert_msg(waitpid(r->pid, &status, WNOHANG) == 0,
+		    "it did not start: %s", read_log(r));
+		log = read_log(r);
+	}
+	r->port = logged_port(log);
+}
+
+const char *
+rig_fail(struct rig *r, const struct rig_setting *setting)
+{
+	int status;
+
+	unlink(r->log);
+	rig_launch(r, setting);
+	ck_assert_int_eq(waitpid(r->pid, &status, 0), r->pid);
+	ck_assert_int_eq(status, CHILD_FAILED << 8);
+	r->pid = 0;
+	return read_log(r);
+}
+
+void
+rig_start(struct rig *r, const struct rig_setting *setting)
+{
+	rig_make(r);
+	rig_serve(r, setting);
+}
+
+void
+rig_wait_ended(struct rig *r)
+{
+	uint64_t began_ms = 0;
+	int status;
+
+	while (waitpid(r->pid, &status, WNOHANG) == 0 &&
+	       rig_again(&began_ms, "the daemon ends"))
+		;
+	ck_assert_msg(status == 0, "it ended with status 0x%x: %s", status, read_log(r));
+	r->pid = 0;
+}
+
+void
+rig_stop(struct rig *r)
+{
+	kill(r->pid, SIGTERM);
+	rig_wait_ended(r);
+	rig_remove(r, NULL);
+}
+
+void
+rig_remove(struct rig *r, const char *also)
+{
+	char path[128];
+
+	unlink(r->log);
+	if (also) {
+		in_folder(r, also, path, sizeof(path));
+		ck_assert_int_eq(remove(path), 0);
+	}
+	ck_assert_msg(rmdir(r->folder) == 0, "something is left in %s", r->folder);
+}
+
+bool
+rig_has_logged(const struct rig *r, const char *text)
+{
+	return strstr(read_log(r), text) != NULL;
+}
+
+void
+rig_wait_logged(const struct rig *r, const char *text)
+{
+	uint64_t began_ms = 0;
+
+	while (!rig_has_logged(r, text) && rig_again(&began_ms, text))
+		;
+}
+
+size_t
+rig_open_files(const struct rig *r)
+{
+	char path[64];
+	size_t n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)r->pid);
+	d = opendir(path);
+	ck_assert_ptr_nonnull(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+static void
+read_stat(const struct rig *r, unsigned long *ret_ticks, long *ret_pages)
+{
+	char path[64], line[1024];
+	unsigned long user, system;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)r->pid);
+	f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), f));
+	fclose(f);
+	ck_assert_int_eq(
+	    sscanf(strrchr(line, ')') + 2,
+		"%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d "
+		"%*d %*d %*d %*d %*u %*u %ld",
+		&user, &system, ret_pages),
+	    3);
+	*ret_ticks = user + system;
+}
+
+double
+rig_cpu_seconds(const struct rig *r)
+{
+	unsigned long ticks;
+	long pages;
+
+	read_stat(r, &ticks, &pages);
+	return (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* Sanitizers and valgrind keep freed memory for a while. */
+static bool
+is_watched(void)
+{
+	char line[512];
+	bool found = __lsan_do_recoverable_leak_check || __tsan_init;
+	FILE *f = fopen("/proc/self/maps", "r");
+
+	while (f && !found && fgets(line, sizeof(line), f) != NULL)
+		found = strstr(line, "vgpreload") != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+size_t
+rig_resident_bytes(const struct rig *r)
+{
+	unsigned long ticks;
+	long pages;
+
+	if (is_watched())
+		return 0;
+	read_stat(r, &ticks, &pages);
+	return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ---- Workers ----------------------------------------------------------- */
+
+static void
+set_time_out(int fd)
+{
+	struct timeval tv = { .tv_sec = RIG_SECONDS };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+int
+rig_connect(const struct rig *r)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	set_time_out(fd);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", r->socket);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+void
+rig_write(int fd, const void *bytes, size_t n)
+{
+	const char *p = bytes;
+
+	while (n > 0) {
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		ck_assert_msg(sent > 0, "send: %s", strerror(errno));
+		p += sent;
+		n -= (size_t)sent;
+	}
+}
+
+static void
+read_exactly(int fd, void *out, size_t n)
+{
+	char *p = out;
+
+	while (n > 0) {
+		ssize_t got = recv(fd, p, n, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		ck_assert_msg(got > 0, "recv: %s", got ? strerror(errno) : "end");
+		p += got;
+		n -= (size_t)got;
+	}
+}
+
+int
+rig_open(const struct rig *r, enum sp_protocol protocol)
+{
+	uint8_t ours[SP_HEADER_BYTES], theirs[SP_HEADER_BYTES];
+	int fd = rig_connect(r);
+
+	sp_put_header(ours, protocol);
+	rig_write(fd, ours, sizeof(ours));
+	read_exactly(fd, theirs, sizeof(theirs));
+	ck_assert_int_eq(sp_get_header(theirs), protocol == SP_REQ ? SP_REP : SP_PULL);
+	return fd;
+}
+
+static void
+put_backtrace(uint8_t *out, size_t words)
+{
+	for (size_t i = 0; i < words; i++) {
+		sp_put_request_id(out + 4 * i, (uint32_t)(0x01020300 + i));
+		if (i + 1 < words)
+			out[4 * i] &= 0x7f;
+	}
+}
+
+void
+rig_send(int fd, size_t words, const void *payload, size_t n)
+{
+	uint8_t head[SP_FRAME_BYTES + 4 * 16];
+	uint8_t *frame;
+
+	ck_assert_uint_le(words, 16);
+	sp_put_frame(head, 4 * words + n);
+	put_backtrace(head + SP_FRAME_BYTES, words);
+	frame = malloc(SP_FRAME_BYTES + 4 * words + n);
+	memcpy(frame, head, SP_FRAME_BYTES + 4 * words);
+	memcpy(frame + SP_FRAME_BYTES + 4 * words, payload, n);
+	rig_write(fd, frame, SP_FRAME_BYTES + 4 * words + n);
+	free(frame);
+}
+
+void
+rig_send_text(int fd, size_t words, const char *payload)
+{
+	rig_send(fd, words, payload, strlen(payload));
+}
+
+size_t
+rig_receive(int fd, size_t words, void *payload, size_t room)
+{
+	uint8_t head[SP_FRAME_BYTES], sent[4 * 16], received[4 * 16];
+	uint64_t bytes;
+	char *whole;
+
+	read_exactly(fd, head, sizeof(head));
+	ck_assert_int_eq(sp_get_frame(head, &bytes), 0);
+	ck_assert_uint_ge(bytes, 4 * words);
+	read_exactly(fd, received, 4 * words);
+	put_backtrace(sent, words);
+	ck_assert_mem_eq(sent, received, 4 * words);
+	bytes -= 4 * words;
+	whole = malloc(bytes + 1);
+	read_exactly(fd, whole, bytes);
+	memcpy(payload, whole, bytes < room ? bytes : room);
+	free(whole);
+	return bytes;
+}
+
+void
+rig_receive_ok(int fd, size_t words)
+{
+	char text[512] = "";
+	size_t n = rig_receive(fd, words, text, sizeof(text) - 1);
+
+	text[n < sizeof(text) ? n : sizeof(text) - 1] = '\0';
+	ck_assert_str_eq(text, "{\"ok\":true}");
+}
+
+void
+rig_receive_end(int fd)
+{
+	char byte;
+	ssize_t n = recv(fd, &byte, 1, 0);
+
+	ck_assert_msg(n == 0 || (n < 0 && errno == ECONNRESET),
+	    "%zd bytes instead of the end: %s", n, strerror(errno));
+}
+
+void
+rig_count(const struct rig *r, const char *counter, int n)
+{
+	char json[256];
+	int fd = rig_open(r, SP_REQ);
+
+	snprintf(json, sizeof(json),
+	    "{\"metrics\":[{\"name\":\"%s\",\"type\":\"counter\",\"inc\":%d}]}", counter,
+	    n);
+	rig_send_text(fd, 1, json);
+	rig_receive_ok(fd, 1);
+	close(fd);
+}
+
+/* ---- HTTP -------------------------------------------------------------- */
+
+int
+rig_http(const struct rig *r)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(r->port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	set_time_out(fd);
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+size_t
+rig_read_all(int fd, char *out, size_t room)
+{
+	size_t n = 0;
+	ssize_t got;
+
+	while (n + 1 < room && (got = recv(fd, out + n, room - 1 - n, 0)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno == ECONNRESET)
+			break;
+		ck_assert_msg(got > 0, "recv: %s", strerror(errno));
+		n += (size_t)got;
+	}
+	out[n] = '\0';
+	return n;
+}
+
+char *
+rig_request(const struct rig *r, const char *request)
+{
+	char *answer = malloc(ANSWER_ROOM);
+	int fd = rig_http(r);
+
+	ck_assert_ptr_nonnull(answer);
+	rig_write(fd, request, strlen(request));
+	rig_read_all(fd, answer, ANSWER_ROOM);
+	close(fd);
+	return answer;
+}
+
+char *
+rig_get(const struct rig *r, const char *path)
+{
+	char request[1024];
+
+	snprintf(request, sizeof(request),
+	    "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", path);
+	return rig_request(r, request);
+}
+
+double
+rig_sample(const struct rig *r, const char *sample)
+{
+	char *page = rig_request(r, "GET /metrics HTTP/1.0\r\n\r\n");
+	char start[256];
+	double value = -1;
+	char *at;
+
+	snprintf(start, sizeof(start), "\n%s ", sample);
+	at = strstr(page, start);
+	if (at)
+		value = strtod(at + strlen(start), NULL);
+	free(page);
+	return value;
+}
+
+void
+rig_wait_sample(const struct rig *r, const char *sample, double value)
+{
+	uint64_t began_ms = 0;
+	double now = rig_sample(r, sample);
+
+	while (!(now >= value && now <= value)) {
+		char what[300];
+
+		snprintf(
+		    what, sizeof(what), "%s is %g, now it is %g", sample, value, now);
+		rig_again(&began_ms, what);
+		now = rig_sample(r, sample);
+	}
+}
