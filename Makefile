@@ -212,7 +212,7 @@ test: test-deps	## install what is missing, build, run all tests
 # Sanitizers and valgrind take their time.
 slowly = CK_TIMEOUT_MULTIPLIER="$${CK_TIMEOUT_MULTIPLIER:-$(1)}" $(MAKE) --no-print-directory
 VALGRIND ?= valgrind -q --error-exitcode=9 --leak-check=full --fair-sched=try \
-	--errors-for-leak-kinds=definite
+	--errors-for-leak-kinds=definite --show-leak-kinds=definite
 
 asan:	## the unit tests, with the address and undefined behaviour sanitizers
 	+@$(call slowly,5) SAN=address,undefined check
@@ -230,7 +230,7 @@ test-deps:
 
 run: deps	## install what is missing, build, start the daemon with demo workers
 	+@$(MAKE) --no-print-directory demo
-demo: programs
+demo: all $(examples)
 	@BUILD='$(BUILD)' exec client/examples/run
 
 show-abort: programs	## 17 bytes that abort a libnanomsg server, and not this daemon

@@ -141,6 +141,15 @@ report_refusal(struct report *r, const struct refusal *refusal)
 }
 
 void
+report_local(struct report *report, const struct refusal *r)
+{
+	if (r->reason == REASON_MEMORY)
+		report_error(report, DYNM_ENOMEM, "%s", r->text);
+	else if (r->reason != REASON_NONE)
+		report_refusal(report, r);
+}
+
+void
 report_line(struct report *r, const char *format, ...)
 {
 	dynm_error line;

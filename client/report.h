@@ -44,6 +44,8 @@ void report_error(struct report *r, dynm_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A refusal in the words of the shared rules, or of the daemon. */
 void report_refusal(struct report *r, const struct refusal *refusal);
+/* A refusal of our own, if it is one: when memory is out it is ours, not the daemon's. */
+void report_local(struct report *r, const struct refusal *refusal);
 /* A line that is no error. */
 void report_line(struct report *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

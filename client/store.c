@@ -100,6 +100,22 @@ store_strdup(struct store *st, struct wire_text text)
 	return s;
 }
 
+/* ---- Lists of texts --------------------------------------------------- */
+
+char *
+store_pack(struct store *st, dynm_strings texts)
+{
+	size_t bytes = 1;
+	char *packed, *at;
+
+	for (size_t i = 0; i < texts.n; i++)
+		bytes += strlen(texts.v[i]) + 1;
+	packed = at = store_alloc(st, bytes);
+	for (size_t i = 0; packed && i < texts.n; i++)
+		at = stpcpy(at, texts.v[i]) + 1;
+	return packed;
+}
+
 /* ---- Slabs ------------------------------------------------------------- */
 
 static struct slab *

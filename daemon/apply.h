@@ -29,6 +29,10 @@ struct apply_options {
 	uint32_t folded_memory; /* folded sessions remembered; 0: default */
 	uint64_t started_ms;
 	const char *version;
+	/* Sets the self-metrics that only the caller knows (the process, the time); called
+	 * before a page is made. May be NULL. */
+	void (*refresh)(void *arg);
+	void *refresh_arg;
 };
 
 /* Who is at the other end of a connection, as the kernel says. */
@@ -41,7 +45,7 @@ struct apply_peer {
 	struct apply_binding *bindings; /* apply's own: NULL at first */
 };
 
-/* registry, self, log and naming outlive it. NULL when memory is out. */
+/* registry, self and log outlive it. NULL when memory is out. */
 struct apply *apply_new(const struct apply_options *options, struct registry *registry,
     struct self_metrics *self, struct log *log);
 void apply_free(struct apply *a);
@@ -66,7 +70,7 @@ void apply_tick(struct apply *a, uint64_t now_ms);
 /* Milliseconds until apply_tick() has something to do; UINT64_MAX: nothing is pending. */
 uint64_t apply_due_ms(const struct apply *a, uint64_t now_ms);
 
-/* Refresh the self-metrics that are states: workers, series. Before each scrape. */
+/* Refresh the self-metrics that are states, the caller's too. Before each scrape. */
 void apply_refresh(struct apply *a);
 
 /* True if a live worker has a metric at an endpoint of that name, anywhere. */

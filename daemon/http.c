@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "process.h"
-
 #define HEADER_BYTES_MAX 8192
 #define BODY_BYTES_MAX	 4096
 #define TEXT_TYPE	 "text/plain; charset=utf-8"
@@ -277,30 +275,13 @@ http_free(struct http *h)
 	free(h);
 }
 
-static void
-refresh_figures(struct http *h)
-{
-	uint64_t up_ns = turn_clock_ns() - h->options.health.started_ns;
-	struct process_figures f;
-
-	process_figures(&f);
-	self_set(h->self, SELF_UPTIME, 0, 0, (double)(up_ns / 1000000000U));
-	self_set(h->self, SELF_PROCESS_CPU, 0, 0, f.cpu_seconds);
-	self_set(h->self, SELF_PROCESS_MAX_FDS, 0, 0, f.max_fds);
-	self_set(h->self, SELF_PROCESS_OPEN_FDS, 0, 0, f.open_fds);
-	self_set(h->self, SELF_PROCESS_RESIDENT, 0, 0, f.resident_bytes);
-	self_set(h->self, SELF_PROCESS_START_TIME, 0, 0, f.start_time_seconds);
-	self_set(h->self, SELF_PROCESS_VIRTUAL, 0, 0, f.virtual_bytes);
-	apply_refresh(h->apply);
-}
-
 void
 http_turn(struct http *h)
 {
 	if (h->first == NULL)
 		return;
 	if (h->scrape_began)
-		refresh_figures(h);
+		apply_refresh(h->apply);
 	h->scrape_began = false;
 	scrape_turn(h);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define TICK_MS	       200
+#define TICK_FULL_MS   10    /* clients wait for a connection */
 #define PAUSE_MS       200   /* no accepting while descriptors are out */
 #define READ_AHEAD_MAX 65536 /* of requests that come before their turn */
 
@@ -31,8 +32,15 @@ struct http_guard {
 	bool stopped;
 };
 
-static const struct timeval tick_time = { .tv_usec = TICK_MS * 1000 };
 static const struct timeval pause_time = { .tv_usec = PAUSE_MS * 1000 };
+
+static void
+set_tick(struct http_guard *g)
+{
+	struct timeval tv = { .tv_usec = (g->full ? TICK_FULL_MS : TICK_MS) * 1000 };
+
+	event_add(g->tick, &tv);
+}
 
 /* Bytes came, or were taken. */
 static void
@@ -74,8 +82,8 @@ on_accept(struct event_base *base, void *arg)
 		g->full = true;
 		evconnlistener_disable(g->listener);
 	}
-	if (!event_pending(g->tick, EV_TIMEOUT, NULL))
-		event_add(g->tick, &tick_time);
+	if (g->full || !event_pending(g->tick, EV_TIMEOUT, NULL))
+		set_tick(g);
 	return c->stream;
 }
 
@@ -126,7 +134,7 @@ on_tick(int fd, short what, void *arg)
 		evconnlistener_enable(g->listener);
 	}
 	if (g->first)
-		event_add(g->tick, &tick_time);
+		set_tick(g);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "http.h"
 #include "http_socket.h"
 #include "ingest.h"
+#include "process.h"
 #include "sp.h"
 #include "socket_file.h"
 
@@ -234,6 +235,24 @@ limits_of(const struct config *c)
 	};
 }
 
+/* What only the server knows of itself. */
+static void
+refresh_figures(void *arg)
+{
+	struct server *s = arg;
+	uint64_t up_ns = turn_clock_ns() - s->started_ns;
+	struct process_figures f;
+
+	process_figures(&f);
+	self_set(s->self, SELF_UPTIME, 0, 0, (double)(up_ns / 1000000000U));
+	self_set(s->self, SELF_PROCESS_CPU, 0, 0, f.cpu_seconds);
+	self_set(s->self, SELF_PROCESS_MAX_FDS, 0, 0, f.max_fds);
+	self_set(s->self, SELF_PROCESS_OPEN_FDS, 0, 0, f.open_fds);
+	self_set(s->self, SELF_PROCESS_RESIDENT, 0, 0, f.resident_bytes);
+	self_set(s->self, SELF_PROCESS_START_TIME, 0, 0, f.start_time_seconds);
+	self_set(s->self, SELF_PROCESS_VIRTUAL, 0, 0, f.virtual_bytes);
+}
+
 /* The parts that know no socket. 0, or -1 when memory is out. */
 static int
 make_registry(struct server *s)
@@ -247,6 +266,8 @@ make_registry(struct server *s)
 		.json_bytes = (uint32_t)c->ingest.json_bytes,
 		.started_ms = s->started_ns / 1000000U,
 		.version = DYNAMO_METRICS_VERSION,
+		.refresh = refresh_figures,
+		.refresh_arg = s,
 	};
 	uint64_t random[2];
 

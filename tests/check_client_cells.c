@@ -5,24 +5,16 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "after_fork.h"
 #include "sums.h"
 
 #define THREADS 8
 #define ROUNDS	50000
-
-#ifdef __SANITIZE_THREAD__
-/* The flush thread of a forked child is a thread after a fork of many. */
-const char *__tsan_default_options(void);
-
-const char *
-__tsan_default_options(void)
-{
-	return "die_after_fork=0";
-}
-#endif
 
 static dynm_runtime *rt;
 static dynm_scope at;
@@ -275,15 +267,18 @@ bucket(dynm_histogram h, size_t i)
 
 START_TEST(a_value_that_equals_a_bound_is_in_its_bucket)
 {
-	dynm_histogram h = dynm_histogram_create(at, "h", "", DYNM_BUCKETS(-1, 0, 0.1, 1, 10));
-	static const double values[] = { -2, -1, -0.5, -0.0, 0, 0.1, 0.100001, 10, 10.5, 1e300 };
+	dynm_histogram h =
+	    dynm_histogram_create(at, "h", "", DYNM_BUCKETS(-1, 0, 0.1, 1, 10));
+	static const double values[] = { -2, -1, -0.5, -0.0, 0, 0.1, 0.100001, 10, 10.5,
+		1e300 };
 	static const double expected[] = { 2, 3, 1, 1, 1, 2 };
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		dynm_histogram_observe(h, values[i]);
 	for (size_t i = 0; i < 6; i++)
 		ck_assert_double_eq(bucket(h, i), expected[i]);
-	ck_assert_double_eq(bucket(h, 6), -2 - 1 - 0.5 + 0.1 + 0.100001 + 10 + 10.5 + 1e300);
+	ck_assert_double_eq(
+	    bucket(h, 6), -2 - 1 - 0.5 + 0.1 + 0.100001 + 10 + 10.5 + 1e300);
 }
 END_TEST
 
@@ -403,7 +398,8 @@ START_TEST(every_update_marks_its_block_once)
 
 	for (int i = 0; i < SERIES_BOUNDS_MAX; i++)
 		bounds[i] = i;
-	h = dynm_histogram_create(at, "h", "", (dynm_buckets){ SERIES_BOUNDS_MAX, bounds });
+	h = dynm_histogram_create(
+	    at, "h", "", (dynm_buckets){ SERIES_BOUNDS_MAX, bounds });
 	for (int i = 0; i < 3; i++) {
 		ck_assert(!is_marked(c.series_));
 		dynm_counter_inc(c);
@@ -465,8 +461,8 @@ END_TEST
 
 /* Check's messages do not leave a forked child, so it says by its exit status. */
 static void
-in_child(int (*fn)(dynm_counter, dynm_gauge, dynm_histogram), dynm_counter c, dynm_gauge g,
-    dynm_histogram h)
+in_child(int (*fn)(dynm_counter, dynm_gauge, dynm_histogram), dynm_counter c,
+    dynm_gauge g, dynm_histogram h)
 {
 	int status;
 	pid_t pid = fork();
@@ -523,6 +519,25 @@ START_TEST(a_child_starts_at_zero_and_unset_with_the_same_handles)
 }
 END_TEST
 
+/* No handler runs in this one: what the kernel wipes is all there is. */
+START_TEST(a_raw_clone_has_none_of_the_values)
+{
+	dynm_counter c = dynm_counter_create(at, "c_total", "");
+	dynm_gauge g = dynm_gauge_create(at, "g", "");
+	int status;
+	pid_t pid;
+
+	dynm_counter_add(c, 7);
+	dynm_gauge_set(g, 9);
+	in_threads(once, &c);
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		_exit(counter(c) == 0 && isnan(gauge(g)) ? 0 : 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 /* ---- Cells ------------------------------------------------------------- */
 
 START_TEST(cells_of_a_closed_runtime_are_empty_for_the_next)
@@ -557,7 +572,8 @@ START_TEST(histograms_lie_apart_and_whole)
 		bounds[i] = i;
 	for (size_t i = 0; i < 40; i++) {
 		snprintf(name, sizeof(name), "h%zu", i);
-		h[i] = dynm_histogram_create(at, name, "", (dynm_buckets){ 1 + i * 3, bounds });
+		h[i] = dynm_histogram_create(
+		    at, name, "", (dynm_buckets){ 1 + i * 3, bounds });
 		dynm_histogram_observe_n(h[i], 1e9, i + 1);
 		dynm_histogram_observe(h[i], -1);
 	}
@@ -597,6 +613,7 @@ main(void)
 	tcase_add_test(t, a_thread_that_ends_marks_what_it_leaves);
 	tcase_add_test(t, arrays_of_ended_threads_are_used_again);
 	tcase_add_test(t, a_child_starts_at_zero_and_unset_with_the_same_handles);
+	tcase_add_test(t, a_raw_clone_has_none_of_the_values);
 	tcase_add_test(t, cells_of_a_closed_runtime_are_empty_for_the_next);
 	tcase_add_test(t, histograms_lie_apart_and_whole);
 	suite_add_tcase(s, t);

@@ -8,25 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "after_fork.h"
 #include "responder.h"
 #include "runtime.h"
 
-#define FLUSH_MS  20
+#define FLUSH_MS   20
 #define PATIENT_MS 60000
-
-#ifdef __SANITIZE_THREAD__
-/* The flush thread of a forked child is a thread after a fork of many. */
-const char *__tsan_default_options(void);
-
-const char *
-__tsan_default_options(void)
-{
-	return "die_after_fork=0";
-}
-#endif
 
 static struct responder d;
 static dynm_runtime *rt;
@@ -61,10 +52,9 @@ wait_line(const char *part)
 static void
 open_runtime(uint32_t flush_ms)
 {
-	dynm_options o = { .address = d.address,
-		.worker = "w",
-		.flush_ms = flush_ms,
-		.log = log_line };
+	dynm_options o = {
+		.address = d.address, .worker = "w", .flush_ms = flush_ms, .log = log_line
+	};
 
 	ck_assert_int_eq(dynm_open(&rt, &o, NULL), DYNM_OK);
 	at = dynm_runtime_scope(rt);
@@ -162,7 +152,8 @@ END_TEST
 
 START_TEST(many_children_arrive_in_parts)
 {
-	dynm_counter_vec vec = dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+	dynm_counter_vec vec =
+	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
 	dynm_counter first = dynm_counter_create(at, "first_total", "");
 	char name[16], child[32];
 	const uint32_t n = 60000;
@@ -192,7 +183,8 @@ START_TEST(messages_stay_below_the_daemons_limit)
 	pthread_mutex_lock(&d.lock);
 	d.message_bytes = 5000;
 	pthread_mutex_unlock(&d.lock);
-	vec = dynm_histogram_vec_create(at, "h", "", DYNM_LABELS("i"), DYNM_BUCKETS_DEFAULT);
+	vec = dynm_histogram_vec_create(
+	    at, "h", "", DYNM_LABELS("i"), DYNM_BUCKETS_DEFAULT);
 	for (int i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "%d", i);
 		dynm_histogram_observe(dynm_with(vec, name), 1);
@@ -255,7 +247,8 @@ START_TEST(the_library_is_back_within_a_second)
 	responder_listen(&d);
 	began = dynm_now();
 	responder_wait_seen(&d, MESSAGE_HELLO, 2);
-	ck_assert_double_le(dynm_now() - began, getenv("CK_TIMEOUT_MULTIPLIER") ? 20 : 1.2);
+	ck_assert_double_le(
+	    dynm_now() - began, getenv("CK_TIMEOUT_MULTIPLIER") ? 20 : 1.2);
 }
 END_TEST
 
@@ -310,7 +303,8 @@ START_TEST(a_forgotten_worker_doubles_nothing)
 	responder_expire(&d);
 	dynm_counter_add(c, 2);
 	flush();
-	ck_assert_double_eq(responder_value(&d, "c_total", 0), 5); /* the batch in flight */
+	ck_assert_double_eq(
+	    responder_value(&d, "c_total", 0), 5); /* the batch in flight */
 	dynm_counter_add(c, 1);
 	flush();
 	ck_assert_double_eq(responder_value(&d, "c_total", 0), 6);
@@ -349,6 +343,8 @@ in_mood(enum responder_mood mood)
 	began = dynm_now();
 	ck_assert_int_eq(dynm_flush(rt, 150), DYNM_EAGAIN);
 	ck_assert_double_ge(dynm_now() - began, 0.15);
+	if (mood != RESPONDER_SILENT && mood != RESPONDER_FOREIGN)
+		ck_assert_uint_ge(responder_connections(&d), 2); /* it does not wait */
 	dynm_counter_inc(c);
 	responder_be(&d, RESPONDER_WELL);
 	if (mood == RESPONDER_SILENT) { /* else it takes the lease */
@@ -442,7 +438,8 @@ END_TEST
 
 START_TEST(one_bad_child_in_an_update_is_found_and_left_out)
 {
-	dynm_counter_vec vec = dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+	dynm_counter_vec vec =
+	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
 	dynm_status st;
 	char name[32];
 
@@ -468,7 +465,8 @@ END_TEST
 
 START_TEST(a_removed_child_sends_its_last_count_and_leaves)
 {
-	dynm_counter_vec vec = dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+	dynm_counter_vec vec =
+	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
 	dynm_counter old = dynm_with(vec, "a");
 
 	dynm_counter_add(old, 3);
@@ -484,6 +482,12 @@ START_TEST(a_removed_child_sends_its_last_count_and_leaves)
 	dynm_counter_add(old, 100);
 	flush();
 	ck_assert_double_eq(responder_value(&d, "v_total{a}", 0), 1);
+	dynm_counter_inc(dynm_with(vec, "a"));
+	dynm_remove(vec, "a");
+	dynm_counter_inc(dynm_with(vec, "a")); /* waits until the old one is gone */
+	flush();
+	ck_assert_double_eq(responder_value(&d, "v_total{a}", 0), 1);
+	ck_assert_uint_eq(d.moved, 0);
 }
 END_TEST
 
@@ -518,7 +522,7 @@ static void
 read_depth(void *arg)
 {
 	dynm_gauge_set(depth, __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED));
-	inner = dynm_flush(arg, -1);
+	__atomic_store_n(&inner, dynm_flush(arg, -1), __ATOMIC_RELAXED);
 }
 
 START_TEST(gauges_are_read_in_the_callback_before_each_flush)
@@ -527,7 +531,7 @@ START_TEST(gauges_are_read_in_the_callback_before_each_flush)
 	calls = 0;
 	dynm_on_flush(rt, read_depth, rt);
 	flush();
-	ck_assert_int_eq(inner, DYNM_EAGAIN);
+	ck_assert_int_eq(__atomic_load_n(&inner, __ATOMIC_RELAXED), DYNM_EAGAIN);
 	responder_wait_value(&d, "depth", 0, 3);
 	dynm_on_flush(rt, NULL, NULL);
 	calls = 1000;
@@ -575,14 +579,44 @@ START_TEST(closing_sends_what_is_left_and_says_good_bye)
 {
 	dynm_counter c = dynm_counter_create(at, "c_total", "");
 
+	uint32_t byes;
+
 	dynm_close(rt);
+	byes = responder_seen(&d, MESSAGE_BYE);
 	open_runtime(60000);
-	c = dynm_counter_create(dynm_runtime_scope(rt), "c_total", "");
+	c = dynm_counter_create(at, "c_total", "");
 	flush();
 	dynm_counter_add(c, 12);
 	dynm_close(rt);
 	ck_assert_double_eq(responder_value(&d, "c_total", 0), 12);
-	ck_assert_uint_eq(responder_seen(&d, MESSAGE_BYE), 2);
+	ck_assert_uint_eq(responder_seen(&d, MESSAGE_BYE), byes + 1);
+	open_runtime(FLUSH_MS);
+}
+END_TEST
+
+static void *
+be_well_soon(void *arg)
+{
+	poll(NULL, 0, 150);
+	responder_be(&d, RESPONDER_WELL);
+	return arg;
+}
+
+START_TEST(closing_comes_back_to_a_daemon_that_went_away)
+{
+	dynm_counter c;
+	pthread_t t;
+
+	dynm_close(rt);
+	open_runtime(60000);
+	c = dynm_counter_create(at, "c_total", "");
+	flush();
+	dynm_counter_add(c, 12);
+	responder_be(&d, RESPONDER_CLOSES);
+	pthread_create(&t, NULL, be_well_soon, NULL);
+	dynm_close(rt);
+	pthread_join(t, NULL);
+	ck_assert_double_eq(responder_value(&d, "c_total", 0), 12);
 	open_runtime(FLUSH_MS);
 }
 END_TEST
@@ -634,6 +668,96 @@ START_TEST(a_child_is_a_worker_of_its_own)
 	flush();
 	ck_assert_double_eq(responder_value(&d, "c_total", 0), 108 + 8000);
 	ck_assert_uint_eq(d.sessions, 9);
+}
+END_TEST
+
+START_TEST(a_child_does_not_define_what_was_removed_before_the_fork)
+{
+	dynm_counter_vec vec;
+	pid_t pid;
+
+	dynm_close(rt);
+	open_runtime(60000);
+	vec = dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+	(void)dynm_with(vec, "a");
+	(void)dynm_with(vec, "b");
+	flush();
+	dynm_remove(vec, "a");
+	pid = fork();
+	if (pid == 0) {
+		dynm_counter_inc(dynm_with(vec, "b"));
+		_exit(dynm_flush(rt, PATIENT_MS));
+	}
+	wait_child(pid);
+	ck_assert_uint_eq(responder_holders(&d, "v_total{b}"), 2);
+	ck_assert_uint_eq(responder_holders(&d, "v_total{a}"), 1);
+}
+END_TEST
+
+static void *
+wait_for_ever(void *arg)
+{
+	ck_assert_int_eq(dynm_flush(rt, PATIENT_MS), DYNM_OK);
+	return arg;
+}
+
+START_TEST(a_child_of_a_parent_that_waits_can_wait_too)
+{
+	dynm_counter c = dynm_counter_create(at, "c_total", "");
+	pthread_t t[3];
+	pid_t pid;
+
+	responder_leave(&d);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, wait_for_ever, NULL);
+	poll(NULL, 0, 50);
+	pid = fork();
+	if (pid == 0) {
+		dynm_counter_inc(c);
+		_exit(dynm_flush(rt, PATIENT_MS));
+	}
+	responder_listen(&d);
+	wait_child(pid);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	responder_wait_value(&d, "c_total", 0, 1);
+}
+END_TEST
+
+/* The limit does not bind root, so this takes another user's place in a child. */
+START_TEST(without_threads_it_starts_when_there_are_some)
+{
+	struct rlimit old, none;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		dynm_options o = { .address = d.address, .flush_ms = FLUSH_MS };
+		dynm_counter c;
+
+		chmod(d.folder, 0777);
+		chmod(d.path, 0777);
+		if (geteuid() == 0 && setuid(65534) != 0)
+			_exit(10);
+		getrlimit(RLIMIT_NPROC, &old);
+		none = old;
+		none.rlim_cur = 0;
+		setrlimit(RLIMIT_NPROC, &none);
+		if (dynm_open(&rt, &o, NULL) != DYNM_OK)
+			_exit(11);
+		c = dynm_counter_create(dynm_runtime_scope(rt), "n_total", "");
+		dynm_counter_inc(c);
+		if (dynm_flush(rt, 1000) != DYNM_ESYS)
+			_exit(12);
+		setrlimit(RLIMIT_NPROC, &old);
+		for (int i = 0; i < 5000; i++) /* only updates */
+			dynm_counter_inc(c);
+		for (;;)
+			poll(NULL, 0, 1000);
+	}
+	responder_wait_value(&d, "n_total", 0, 5001);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 }
 END_TEST
 
@@ -811,8 +935,8 @@ main(void)
 	tcase_add_test(t, a_worker_taken_for_dead_goes_on_from_what_was_counted);
 	tcase_add_test(t, a_forgotten_worker_doubles_nothing);
 	tcase_add_test(t, a_request_whose_reply_is_lost_is_sent_again_as_it_was);
-	tcase_add_loop_test(t, nonsense_from_a_daemon_is_survived, RESPONDER_SILENT,
-	    RESPONDER_LONG + 1);
+	tcase_add_loop_test(
+	    t, nonsense_from_a_daemon_is_survived, RESPONDER_SILENT, RESPONDER_LONG + 1);
 	tcase_add_test(t, a_daemon_that_closes_is_not_stormed);
 	tcase_add_test(t, another_version_is_told_in_the_daemons_words_once);
 	tcase_add_test(t, a_silent_daemon_is_left_after_the_lease);
@@ -824,8 +948,12 @@ main(void)
 	tcase_add_test(t, closing_in_the_callback_is_an_error_not_a_deadlock);
 	tcase_add_test(t, a_page_is_exposed_after_a_flush);
 	tcase_add_test(t, closing_sends_what_is_left_and_says_good_bye);
+	tcase_add_test(t, closing_comes_back_to_a_daemon_that_went_away);
 	tcase_add_test(t, closing_waits_an_interval_at_most);
 	tcase_add_test(t, a_child_is_a_worker_of_its_own);
+	tcase_add_test(t, a_child_does_not_define_what_was_removed_before_the_fork);
+	tcase_add_test(t, a_child_of_a_parent_that_waits_can_wait_too);
+	tcase_add_test(t, without_threads_it_starts_when_there_are_some);
 	tcase_add_test(t, a_child_that_only_updates_reports_by_itself);
 	tcase_add_test(t, a_child_that_uses_nothing_is_never_seen);
 	tcase_add_test(t, a_child_and_a_closed_runtime_hold_no_descriptor);

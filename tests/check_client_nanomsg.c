@@ -16,6 +16,7 @@
 
 #include <dynamo/metrics.h>
 
+#include "after_fork.h"
 #include "message.h"
 
 #define PATIENT_MS 60000
@@ -31,8 +32,11 @@ static dynm_counter counter;
 static size_t
 answer(const struct message *m, int tell, uint8_t *out, size_t room)
 {
-	struct message welcome = { .type = MESSAGE_NEW, .ticket = { (uint64_t)getpid(), 1 },
-		.worker = wire_text("0"), .version = wire_text("nanomsg"), .lease_ms = 1000,
+	struct message welcome = { .type = MESSAGE_NEW,
+		.ticket = { (uint64_t)getpid(), 1 },
+		.worker = wire_text("0"),
+		.version = wire_text("nanomsg"),
+		.lease_ms = 1000,
 		.message_bytes = 1U << 20 };
 	struct wire_writer w;
 
@@ -165,8 +169,8 @@ END_TEST
 
 START_TEST(messages_of_many_sizes_go_through)
 {
-	dynm_histogram_vec v = dynm_histogram_vec_create(dynm_runtime_scope(rt), "h", "",
-	    DYNM_LABELS("i"), DYNM_BUCKETS_DEFAULT);
+	dynm_histogram_vec v = dynm_histogram_vec_create(
+	    dynm_runtime_scope(rt), "h", "", DYNM_LABELS("i"), DYNM_BUCKETS_DEFAULT);
 	char name[16];
 
 	start_server();

@@ -48,7 +48,8 @@ expect(dynm_err code, const char *part)
 
 	ck_assert_int_eq(dynm_runtime_error(rt, &err), code);
 	ck_assert_int_eq(err.code, code);
-	ck_assert_msg(strstr(err.text, part) != NULL, "'%s' does not say '%s'", err.text, part);
+	ck_assert_msg(
+	    strstr(err.text, part) != NULL, "'%s' does not say '%s'", err.text, part);
 	ck_assert_int_eq(dynm_runtime_error(rt, NULL), DYNM_OK);
 }
 
@@ -75,8 +76,8 @@ START_TEST(levels_and_labels_go_into_the_definition)
 {
 	dynm_component b = dynm_namespace_component(dynm_runtime_namespace(rt, "a"), "b");
 	dynm_scope l = dynm_scope_label(dynm_scope_label(b.scope, "k", "v"), "k2", "v2");
-	dynm_gauge_vec g = dynm_gauge_vec_create_merge(l, "g", "H", DYNM_LABELS("x", "y"),
-	    DYNM_EACH);
+	dynm_gauge_vec g =
+	    dynm_gauge_vec_create_merge(l, "g", "H", DYNM_LABELS("x", "y"), DYNM_EACH);
 	struct message_metric m;
 	struct message_child c;
 
@@ -120,7 +121,8 @@ START_TEST(bad_places_are_null_and_say_why)
 	expect(DYNM_EINVAL, "'0'");
 	ck_assert_ptr_null(dynm_scope_label(at, "a", NULL).node_);
 	expect(DYNM_EINVAL, "no value");
-	ck_assert_ptr_null(dynm_scope_label(dynm_scope_label(at, "a", "1"), "a", "2").node_);
+	ck_assert_ptr_null(
+	    dynm_scope_label(dynm_scope_label(at, "a", "1"), "a", "2").node_);
 	expect(DYNM_EINVAL, "Duplicate");
 }
 END_TEST
@@ -133,8 +135,8 @@ START_TEST(nothing_under_a_null_scope_is_another_error)
 	dynm_counter_vec v;
 
 	dynm_counter_inc(dynm_counter_create(e.scope, "x", ""));
-	v = dynm_counter_vec_create(dynm_scope_label(e.scope, "a", "b"), "y", "",
-	    DYNM_LABELS("l"));
+	v = dynm_counter_vec_create(
+	    dynm_scope_label(e.scope, "a", "b"), "y", "", DYNM_LABELS("l"));
 	dynm_counter_inc(dynm_with(v, "1"));
 	dynm_remove(v, "1");
 	expect(DYNM_OK, "");
@@ -164,7 +166,8 @@ END_TEST
 
 START_TEST(the_default_buckets_are_those_of_the_prometheus_libraries)
 {
-	static const double bounds[] = { .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10 };
+	static const double bounds[] = { .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5,
+		10 };
 	dynm_histogram h = dynm_histogram_create(at, "h", "", DYNM_BUCKETS_DEFAULT);
 
 	ck_assert_uint_eq(h.series_->family->n_bounds, 11);
@@ -183,7 +186,8 @@ START_TEST(another_shape_of_a_name_is_refused)
 	expect(DYNM_EEXIST, "'a' exists as a counter, not a gauge");
 	ck_assert_ptr_null(dynm_gauge_create(ns, "a", "").series_);
 	expect(DYNM_EEXIST, "'a'");
-	ck_assert_ptr_null(dynm_histogram_create(at, "h", "", DYNM_BUCKETS(1, 3)).series_);
+	ck_assert_ptr_null(
+	    dynm_histogram_create(at, "h", "", DYNM_BUCKETS(1, 3)).series_);
 	expect(DYNM_EEXIST, "bound 2");
 	ck_assert_ptr_null(dynm_histogram_create(at, "h", "", DYNM_BUCKETS(1)).series_);
 	expect(DYNM_EEXIST, "2 bounds, not 1");
@@ -194,9 +198,9 @@ END_TEST
 
 START_TEST(what_breaks_the_rules_is_null_and_says_why)
 {
-	static const char *const many[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "j",
-		"k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
-		"aa", "bb", "cc", "dd", "ee", "ff", "gg" };
+	static const char *const many[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i",
+		"j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x",
+		"y", "z", "aa", "bb", "cc", "dd", "ee", "ff", "gg" };
 	double bounds[130];
 
 	for (int i = 0; i < 130; i++)
@@ -212,37 +216,45 @@ START_TEST(what_breaks_the_rules_is_null_and_says_why)
 	ck_assert_ptr_null(
 	    dynm_counter_vec_create(at, "a", "", DYNM_LABELS("l", "l")).family_);
 	expect(DYNM_EINVAL, "Duplicate");
-	ck_assert_ptr_null(
-	    dynm_counter_vec_create(dynm_scope_label(at, "l", "1"), "a", "", DYNM_LABELS("l"))
-		.family_);
+	ck_assert_ptr_null(dynm_counter_vec_create(
+	    dynm_scope_label(at, "l", "1"), "a", "", DYNM_LABELS("l"))
+			       .family_);
 	expect(DYNM_EINVAL, "Duplicate");
-	ck_assert_ptr_null(dynm_histogram_vec_create(at, "a", "", DYNM_LABELS("le"),
-	    DYNM_BUCKETS_DEFAULT)
+	ck_assert_ptr_null(dynm_histogram_vec_create(
+	    at, "a", "", DYNM_LABELS("le"), DYNM_BUCKETS_DEFAULT)
 			       .family_);
 	expect(DYNM_EINVAL, "'le'");
-	ck_assert_ptr_null(dynm_counter_vec_create(at, "a", "", (dynm_strings){ 33, many }).family_);
+	ck_assert_ptr_null(
+	    dynm_counter_vec_create(at, "a", "", (dynm_strings){ 33, many }).family_);
 	expect(DYNM_ELIMIT, "33 labels");
-	ck_assert_ptr_null(dynm_counter_vec_create(at, "a", "", (dynm_strings){ 2, NULL }).family_);
+	ck_assert_ptr_null(
+	    dynm_counter_vec_create(at, "a", "", (dynm_strings){ 2, NULL }).family_);
 	expect(DYNM_EINVAL, "NULL");
-	ck_assert_ptr_null(dynm_histogram_create(at, "a", "", DYNM_BUCKETS(2, 1)).series_);
+	ck_assert_ptr_null(
+	    dynm_histogram_create(at, "a", "", DYNM_BUCKETS(2, 1)).series_);
 	expect(DYNM_EINVAL, "ascending");
-	ck_assert_ptr_null(dynm_histogram_create(at, "a", "", DYNM_BUCKETS(1, (double)NAN)).series_);
+	ck_assert_ptr_null(
+	    dynm_histogram_create(at, "a", "", DYNM_BUCKETS(1, (double)NAN)).series_);
 	expect(DYNM_EINVAL, "finite");
-	ck_assert_ptr_null(dynm_histogram_create(at, "a", "", (dynm_buckets){ 129, bounds }).series_);
+	ck_assert_ptr_null(
+	    dynm_histogram_create(at, "a", "", (dynm_buckets){ 129, bounds }).series_);
 	expect(DYNM_ELIMIT, "129 buckets");
-	ck_assert_ptr_null(dynm_histogram_create(at, "a", "", (dynm_buckets){ 3, NULL }).series_);
+	ck_assert_ptr_null(
+	    dynm_histogram_create(at, "a", "", (dynm_buckets){ 3, NULL }).series_);
 	expect(DYNM_EINVAL, "NULL");
 	ck_assert_ptr_null(dynm_gauge_create_merge(at, "a", "", (dynm_merge)9).series_);
 	expect(DYNM_EINVAL, "merge");
-	ck_assert_ptr_nonnull(dynm_gauge_create(at, "a", "").series_); /* the name is free */
+	ck_assert_ptr_nonnull(
+	    dynm_gauge_create(at, "a", "").series_); /* the name is free */
 	expect(DYNM_OK, "");
 }
 END_TEST
 
 START_TEST(the_first_error_waits_and_later_ones_are_logged)
 {
-	dynm_options o = { .address = "ipc:///nonexistent/socket", .flush_ms = 10,
-		.log = log_line };
+	dynm_options o = {
+		.address = "ipc:///nonexistent/socket", .flush_ms = 10, .log = log_line
+	};
 	dynm_error err;
 
 	dynm_close(rt);
@@ -405,8 +417,8 @@ END_TEST
 
 START_TEST(an_address_that_is_not_ipc_is_refused_in_words)
 {
-	static const char *const bad[] = { "tcp://127.0.0.1:1", "ipc://relative", "/run/x",
-		"ipc://", "ws://x" };
+	static const char *const bad[] = { "tcp://127.0.0.1:1", "ipc://relative",
+		"/run/x", "ipc://", "ws://x" };
 	dynm_runtime *other = (dynm_runtime *)&rt;
 	dynm_error err;
 
@@ -418,8 +430,8 @@ START_TEST(an_address_that_is_not_ipc_is_refused_in_words)
 		ck_assert_ptr_nonnull(strstr(err.text, "ipc://"));
 		ck_assert_ptr_nonnull(strstr(err.text, bad[i]));
 	}
-	ck_assert_int_eq(dynm_open(&other, &(dynm_options){ .worker = "\xff" }, &err),
-	    DYNM_EINVAL);
+	ck_assert_int_eq(
+	    dynm_open(&other, &(dynm_options){ .worker = "\xff" }, &err), DYNM_EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.text, "worker name"));
 }
 END_TEST

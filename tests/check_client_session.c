@@ -29,8 +29,9 @@ static struct {
 static uint32_t
 define(void *arg, struct wire_writer *w, uint32_t max)
 {
-	struct message_metric m = { .kind = MESSAGE_COUNTER, .name = wire_text("c"),
-		.help = wire_text("") };
+	struct message_metric m = {
+		.kind = MESSAGE_COUNTER, .name = wire_text("c"), .help = wire_text("")
+	};
 	struct message_child c = { .cell = COUNTER };
 
 	(void)arg;
@@ -150,8 +151,12 @@ reply(void)
 static enum session_verdict
 welcome(enum message_type type, uint64_t store, uint64_t serial, uint64_t last)
 {
-	struct message m = { .type = type, .ticket = { store, serial }, .last = last,
-		.worker = wire_text("w-2"), .version = wire_text("d"), .lease_ms = 3000,
+	struct message m = { .type = type,
+		.ticket = { store, serial },
+		.last = last,
+		.worker = wire_text("w-2"),
+		.version = wire_text("d"),
+		.lease_ms = 3000,
 		.message_bytes = 1U << 20 };
 
 	message_put_welcome(fresh(), &m);

@@ -100,7 +100,8 @@ take_metric(struct responder_session *s, const struct message_metric *m)
 }
 
 static void
-take_child(struct responder_session *s, const struct message_child *m)
+take_child(
+    struct responder *r, struct responder_session *s, const struct message_child *m)
 {
 	const struct message_metric *metric = &s->metric[m->metric];
 	struct responder_child *c = NULL;
@@ -119,11 +120,13 @@ take_child(struct responder_session *s, const struct message_child *m)
 			c = &s->child[i];
 	if (!c) {
 		if ((s->children & (s->children + 1)) == 0)
-			s->child =
-			    realloc(s->child, (s->children * 2 + 2) * sizeof(s->child[0]));
+			s->child = realloc(
+			    s->child, (s->children * 2 + 2) * sizeof(s->child[0]));
 		c = &s->child[s->children++];
+		c->there = false;
 		c->name = strdup(name);
 	}
+	r->moved += c->there && c->cell != m->cell;
 	c->kind = metric->kind;
 	c->metric = m->metric;
 	c->cell = m->cell;
@@ -150,14 +153,14 @@ answer_define(struct responder *r, struct responder_session *s, struct message *
 			bad = name && wire_text_is(item.metric.name, name);
 		else
 			bad = item.child.metric >= s->metrics ||
-			    !s->metric_name[item.child.metric];
+			      !s->metric_name[item.child.metric];
 		if (bad) {
 			message_put_refused_item(w, i, &no);
 			refused++;
 		} else if (item.type == MESSAGE_ITEM_METRIC) {
 			take_metric(s, &item.metric);
 		} else {
-			take_child(s, &item.child);
+			take_child(r, s, &item.child);
 		}
 	}
 	message_end(w, begun, refused);
@@ -249,7 +252,8 @@ static void
 answer_hello(struct responder *r, int peer, struct message *m, struct wire_writer *w)
 {
 	struct responder_session *s = find_session(r, m->sid);
-	struct message reply = { .lease_ms = r->lease_ms, .message_bytes = r->message_bytes };
+	struct message reply = { .lease_ms = r->lease_ms,
+		.message_bytes = r->message_bytes };
 	bool known = m->has_ticket && m->ticket.store == r->store;
 
 	reply.worker = m->worker.bytes ? m->worker : wire_text("0");
@@ -320,7 +324,8 @@ answer(struct responder *r, int peer, const uint8_t *bytes, size_t n, uint8_t *o
 	if (r->mood == RESPONDER_FOREIGN) {
 		wire_writer_init(&w, out, REPLY_ROOM);
 		message_put_error(&w, &(struct refusal){ REASON_VERSION,
-		    "this daemon speaks version 9 of the protocol, the worker version 1" });
+					  "this daemon speaks version 9 of the protocol, "
+					  "the worker version 1" });
 		out[4] = 9;
 	}
 	ck_assert(!w.failed);
@@ -369,6 +374,8 @@ reply(struct responder *r, int i, uint8_t *request, size_t n)
 	sp_put_frame(frame, r->mood == RESPONDER_LONG ? 1ULL << 60 : bytes + 4);
 	if (r->mood == RESPONDER_SILENT)
 		bytes = SIZE_MAX;
+	if (r->mood == RESPONDER_STRANGER)
+		request[3] ^= 1;
 	pthread_mutex_unlock(&r->lock);
 	memcpy(out, request, 4);
 	if (bytes && bytes != SIZE_MAX && !drop) {
@@ -593,7 +600,7 @@ responder_holders(struct responder *r, const char *child)
 	for (size_t s = 0; s < r->sessions; s++)
 		for (size_t k = 0; r->session[s].live && k < r->session[s].children; k++)
 			n += r->session[s].child[k].there &&
-			    strcmp(r->session[s].child[k].name, child) == 0;
+			     strcmp(r->session[s].child[k].name, child) == 0;
 	pthread_mutex_unlock(&r->lock);
 	return n;
 }

@@ -17,11 +17,12 @@
 
 enum responder_mood {
 	RESPONDER_WELL,
-	RESPONDER_SILENT,  /* takes requests, never answers */
-	RESPONDER_GARBAGE, /* answers with what is no message */
-	RESPONDER_CLOSES,  /* closes when a request comes */
-	RESPONDER_FOREIGN, /* speaks another version */
-	RESPONDER_LONG	   /* announces a reply of 2^60 bytes */
+	RESPONDER_SILENT,   /* takes requests, never answers */
+	RESPONDER_GARBAGE,  /* answers with what is no message */
+	RESPONDER_CLOSES,   /* closes when a request comes */
+	RESPONDER_STRANGER, /* answers what was not asked */
+	RESPONDER_FOREIGN,  /* speaks another version */
+	RESPONDER_LONG	    /* announces a reply of 2^60 bytes */
 };
 
 struct responder_child {
@@ -59,9 +60,9 @@ struct responder {
 	pthread_mutex_t lock; /* of what follows, which tests may change */
 	enum responder_mood mood;
 	uint32_t lease_ms, message_bytes;
-	const char *refuse_name; /* metrics of this name are refused in a DEFINE */
+	const char *refuse_name;  /* metrics of this name are refused in a DEFINE */
 	const char *refuse_child; /* UPDATEs with this child are refused whole */
-	unsigned drop_replies; /* so many next requests are applied, not answered */
+	unsigned drop_replies;	  /* so many next requests are applied, not answered */
 	uint64_t store, serial;
 	struct responder_session *session;
 	size_t sessions;
@@ -69,6 +70,7 @@ struct responder {
 	uint32_t connections;
 	size_t longest;	 /* request */
 	uint32_t resent; /* requests with a number that was applied before */
+	uint32_t moved; /* children defined while they had other cells in their session */
 	uint32_t changed; /* of these, with other bytes than the first time */
 	uint8_t *last_bytes;
 	size_t last_n;
@@ -91,12 +93,14 @@ void responder_expire(struct responder *r);
 /* End, and remove the folder. */
 void responder_stop(struct responder *r);
 
-/* The value of cell i of a child, summed over live and folded sessions; -1 if none has it. */
+/* The value of cell i of a child, summed over live and folded sessions; -1 if none has
+ * it. */
 double responder_value(struct responder *r, const char *child, uint32_t i);
 /* In how many live sessions a child is defined. */
 size_t responder_holders(struct responder *r, const char *child);
 /* Wait until it is so. */
-void responder_wait_value(struct responder *r, const char *child, uint32_t i, double value);
+void
+responder_wait_value(struct responder *r, const char *child, uint32_t i, double value);
 void responder_wait_seen(struct responder *r, enum message_type type, uint32_t n);
 uint32_t responder_connections(struct responder *r);
 uint32_t responder_seen(struct responder *r, enum message_type type);

@@ -153,8 +153,11 @@ rig_launch(struct rig *r, const struct rig_setting *setting)
 	dup2(fd, STDERR_FILENO);
 	close(fd);
 	if (setting->open_files) {
-		struct rlimit files = { setting->open_files, setting->open_files };
+		struct rlimit files;
 
+		/* The soft one alone: valgrind has descriptors of its own above it. */
+		getrlimit(RLIMIT_NOFILE, &files);
+		files.rlim_cur = setting->open_files;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	be_daemon(r, setting);

@@ -16,10 +16,10 @@ use(dynm_runtime *rt)
 	dynm_scope labelled = dynm_scope_label(ep.scope, "k", "v");
 	dynm_counter_vec cv =
 	    dynm_counter_vec_create(labelled, "c", "", DYNM_LABELS("a", "b"));
-	dynm_gauge_vec gv = dynm_gauge_vec_create_merge(ns.scope, "g", "", DYNM_LABELS("a"),
-	    DYNM_EACH);
-	dynm_histogram_vec hv = dynm_histogram_vec_create(comp.scope, "h", "",
-	    DYNM_LABELS("a"), DYNM_BUCKETS(0.1, 1, 10));
+	dynm_gauge_vec gv =
+	    dynm_gauge_vec_create_merge(ns.scope, "g", "", DYNM_LABELS("a"), DYNM_EACH);
+	dynm_histogram_vec hv = dynm_histogram_vec_create(
+	    comp.scope, "h", "", DYNM_LABELS("a"), DYNM_BUCKETS(0.1, 1, 10));
 	dynm_strings kept = DYNM_LABELS("x", "y");
 	dynm_status status;
 	dynm_error err;

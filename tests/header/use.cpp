@@ -41,7 +41,8 @@ main()
 	auto ep = dynm_component_endpoint(comp, "e");
 	auto labelled = dynm_scope_label(ep.scope, "k", "v");
 	auto cv = dynm_counter_vec_create(labelled, "c", "", DYNM_LABELS("a", "b"));
-	auto gv = dynm_gauge_vec_create_merge(ns.scope, "g", "", DYNM_LABELS("a"), DYNM_EACH);
+	auto gv =
+	    dynm_gauge_vec_create_merge(ns.scope, "g", "", DYNM_LABELS("a"), DYNM_EACH);
 	auto hv = dynm_histogram_vec_create(
 	    comp.scope, "h", "", DYNM_LABELS("a"), DYNM_BUCKETS(0.1, 1, 10));
 	auto h = dynm_histogram_create(ep.scope, "d", "", DYNM_BUCKETS_DEFAULT);

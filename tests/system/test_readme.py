@@ -32,6 +32,12 @@ class TheReadme(SystemTest):
         [shown] = re.findall(r"^dynamo_jobs_total\S* \d+$", self.text, re.MULTILINE)
         self.assertIn(shown + "\n", daemon.page())
 
+    def test_has_a_configuration_that_the_daemon_takes(self):
+        done = subprocess.run([os.path.join(BUILD, "dynamo-metricsd"), "--config",
+            os.path.join(SOURCE, "conf/dynamo-metricsd.json"), "--check-config"],
+            capture_output=True, encoding="utf-8", env=clean_environment())
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_names_only_targets_that_exist(self):
         named = set(re.findall(r"\bmake ([a-z-]+)", self.text))
         self.assertIn("run", named)

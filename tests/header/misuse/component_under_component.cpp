@@ -8,8 +8,10 @@ void
 misuse(dynm_namespace ns, dynm_component comp)
 {
 #ifdef MISUSE
-	(void)dynm_namespace_component(comp, "c"); (void)ns;
+	(void)dynm_namespace_component(comp, "c");
+	(void)ns;
 #else
-	(void)dynm_namespace_component(ns, "c"); (void)comp;
+	(void)dynm_namespace_component(ns, "c");
+	(void)comp;
 #endif
 }

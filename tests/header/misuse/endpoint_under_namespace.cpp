@@ -8,8 +8,10 @@ void
 misuse(dynm_namespace ns, dynm_component comp)
 {
 #ifdef MISUSE
-	(void)dynm_component_endpoint(ns, "e"); (void)comp;
+	(void)dynm_component_endpoint(ns, "e");
+	(void)comp;
 #else
-	(void)dynm_component_endpoint(comp, "e"); (void)ns;
+	(void)dynm_component_endpoint(comp, "e");
+	(void)ns;
 #endif
 }

@@ -10,6 +10,7 @@ misuse(dynm_runtime **rt)
 #ifdef MISUSE
 	dynm_open(rt, 0, 0);
 #else
-	if (dynm_open(rt, 0, 0) != DYNM_OK) return;
+	if (dynm_open(rt, 0, 0) != DYNM_OK)
+		return;
 #endif
 }

@@ -8,8 +8,10 @@ void
 misuse(dynm_counter_vec v, dynm_counter c)
 {
 #ifdef MISUSE
-	(void)dynm_with(c, "x"); (void)v;
+	(void)dynm_with(c, "x");
+	(void)v;
 #else
-	(void)dynm_with(v, "x"); (void)c;
+	(void)dynm_with(v, "x");
+	(void)c;
 #endif
 }
