@@ -232,7 +232,8 @@ ask(struct flush *f, uint64_t now)
 {
 	/* A PING goes along with a wake-up that happens anyway, if one comes in time. */
 	uint64_t slack = f->interval_ns < lease_ns(f) / 6 ? f->interval_ns : 0;
-	struct session_wish wish = { .update = f->passing };
+	struct session_wish wish = { .update = f->passing,
+		.dropped = report_dropped(f->report) };
 
 	if (session_next(f->session, &wish, &f->collect.source)) {
 		send_request(f);

@@ -185,6 +185,12 @@ report_drop(struct report *r, enum report_drop cause)
 	    &r->seen[cause], &unseen, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+uint64_t
+report_dropped(const struct report *r)
+{
+	return __atomic_load_n(&r->dropped, __ATOMIC_RELAXED);
+}
+
 void
 report_drops(struct report *r)
 {

@@ -56,6 +56,7 @@ dynm_err report_take(struct report *r, dynm_error *err);
 /* On the path of updates: only counts; report_drops() logs, from the flush thread. */
 void report_drop(struct report *r, enum report_drop cause);
 void report_drops(struct report *r);
+uint64_t report_dropped(const struct report *r);
 
 /* The code for a reason. */
 dynm_err report_code(enum reason reason);

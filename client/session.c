@@ -139,6 +139,17 @@ session_put(struct session *s, uint32_t cell, enum message_kind kind, uint32_t n
 	return true;
 }
 
+static void
+put_dropped(struct session *s, uint64_t dropped)
+{
+	double report = (double)dropped - s->dropped.base;
+
+	if (!(report > s->dropped.acked) && !(s->dropped.again && report > 0))
+		return;
+	message_put_record(&s->w, MESSAGE_CELL_DROPPED, wire_bits(report));
+	s->put_records++;
+}
+
 void
 session_lost(struct session *s)
 {
@@ -214,7 +225,7 @@ build_define(struct session *s, const struct session_source *source)
 }
 
 static bool
-build_update(struct session *s, const struct session_source *source)
+build_update(struct session *s, uint64_t dropped, const struct session_source *source)
 {
 	size_t begun;
 
@@ -223,6 +234,7 @@ build_update(struct session *s, const struct session_source *source)
 	s->put_children = 0;
 	s->put_records = 0;
 	s->defined_last = false;
+	put_dropped(s, dropped);
 	source->update(source->arg, s);
 	return take_off(s, &s->w, MESSAGE_UPDATE, begun, s->put_records);
 }
@@ -241,13 +253,15 @@ build_remove(struct session *s, const struct session_source *source)
 
 /* DEFINE and UPDATE in turns, so that neither waits for all of the other. */
 static bool
-build(struct session *s, bool update, const struct session_source *source)
+build(struct session *s, const struct session_wish *wish,
+    const struct session_source *source)
 {
-	if (update && s->defined_last && build_update(s, source))
+	if (wish->update && s->defined_last && build_update(s, wish->dropped, source))
 		return true;
 	if (build_define(s, source))
 		return true;
-	return update && (build_update(s, source) || build_remove(s, source));
+	return wish->update &&
+	       (build_update(s, wish->dropped, source) || build_remove(s, source));
 }
 
 static bool
@@ -279,7 +293,7 @@ session_next(struct session *s, const struct session_wish *wish,
 {
 	if (s->state != SESSION_READY)
 		return false;
-	if (!s->flight && !build(s, wish->update, source))
+	if (!s->flight && !build(s, wish, source))
 		return build_small(s, wish);
 	s->out = s->bytes;
 	s->out_bytes = s->flight_bytes;

@@ -68,6 +68,7 @@ struct session_source {
 /* What is to be sent, if anything can be. */
 struct session_wish {
 	bool update;
+	uint64_t dropped; /* updates that the worker has dropped; goes with UPDATE */
 	bool ping;
 	bool bye;
 	const struct message_level *expose;
@@ -102,6 +103,12 @@ struct session {
 	/* after a reply */
 	struct refusal trouble; /* for people; reason 0: none */
 	struct wire_text text;	/* of TEXT; borrows from the payload */
+
+	/* MESSAGE_CELL_DROPPED: a counter like the cells' below */
+	struct {
+		double acked, base;
+		bool again;
+	} dropped;
 
 	uint32_t cells_end; /* behind the last cell that was ever defined */
 	uint64_t *acked;    /* doubles' bits; of gauges encoded, 0 is unset */

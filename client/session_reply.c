@@ -27,7 +27,14 @@ each_in_flight(struct session *s, void (*fn)(struct session *, uint32_t, uint64_
 static void
 commit_cell(struct session *s, uint32_t cell, uint64_t value)
 {
-	bool encoded = (s->flags[cell] & (GAUGE | TIME)) == GAUGE;
+	bool encoded;
+
+	if (cell == MESSAGE_CELL_DROPPED) {
+		s->dropped.acked = wire_double(value);
+		s->dropped.again = false;
+		return;
+	}
+	encoded = (s->flags[cell] & (GAUGE | TIME)) == GAUGE;
 
 	s->acked[cell] = encoded ? value ^ GAUGE_UNSET : value;
 	s->flags[cell] &= (uint8_t) ~(AGAIN | SUSPECT);
@@ -37,7 +44,8 @@ static void
 mark_suspect(struct session *s, uint32_t cell, uint64_t value)
 {
 	(void)value;
-	s->flags[cell] |= SUSPECT;
+	if (cell != MESSAGE_CELL_DROPPED)
+		s->flags[cell] |= SUSPECT;
 }
 
 /* ---- Sessions end ------------------------------------------------------ */
@@ -77,6 +85,8 @@ new_session(struct session *s, const struct session_source *source)
 		s->acked[i] = 0;
 		s->flags[i] &= (uint8_t)~AGAIN;
 	}
+	s->dropped.acked = 0;
+	s->dropped.again = false;
 	land(s);
 	s->has_sid = false;
 	s->has_ticket = false;
@@ -90,6 +100,7 @@ clear_base(struct session *s)
 	for (uint32_t i = 0; i < s->cells_end; i++)
 		if (s->base[i] != 0)
 			s->base[i] = 0;
+	s->dropped.base = 0;
 	s->has_store = false;
 }
 
@@ -110,6 +121,7 @@ ended(struct session *s, uint64_t store, bool flight_counts,
 	for (uint32_t i = 0; i < s->cells_end; i++)
 		if (s->acked[i] != 0 && !(s->flags[i] & GAUGE))
 			s->base[i] += wire_double(s->acked[i]);
+	s->dropped.base += s->dropped.acked;
 	new_session(s, source);
 	return SESSION_AGAIN;
 }
@@ -169,6 +181,7 @@ on_live(struct session *s, const struct message *m, const struct session_source 
 	} else if (m->last < s->n_acked) {
 		for (uint32_t i = 0; i < s->cells_end; i++)
 			s->flags[i] |= AGAIN;
+		s->dropped.again = true;
 		source->restart(source->arg, s->flight != 0);
 	}
 	return SESSION_OK;

@@ -456,6 +456,49 @@ START_TEST(folded_is_heard_in_hello_and_by_a_ping_too)
 }
 END_TEST
 
+/* The next UPDATE when so many updates were dropped. */
+static double
+dropped_next(uint64_t dropped)
+{
+	struct session_wish wish = { .update = true, .dropped = dropped };
+	struct message m = next_wish(MESSAGE_UPDATE, &wish);
+
+	return record_of(&m, MESSAGE_CELL_DROPPED);
+}
+
+START_TEST(dropped_updates_are_counted_once_whatever_happens_to_sessions)
+{
+	get_ready();
+	ck_assert_double_eq(dropped_next(3), 3);
+	ck_assert_int_eq(ack(2), SESSION_OK);
+	nothing_next();
+	ck_assert_double_eq(dropped_next(5), 5);
+	ck_assert_int_eq(folded(STORE, 2), SESSION_AGAIN);
+	/* 3 of them were counted; a new session starts from there */
+	(void)hello(2);
+	(void)welcome(MESSAGE_NEW, STORE, 8, 0);
+	(void)next(MESSAGE_DEFINE);
+	(void)ack(1);
+	ck_assert_double_eq(dropped_next(5), 2);
+	ck_assert_int_eq(ack(2), SESSION_OK);
+	/* a daemon that has lost everything gets all of it */
+	session_lost(s);
+	(void)hello(3);
+	(void)welcome(MESSAGE_NEW, STORE + 1, 1, 0);
+	(void)next(MESSAGE_DEFINE);
+	(void)ack(1);
+	ck_assert_double_eq(dropped_next(5), 5);
+	/* one that has lost a little is told again */
+	ck_assert_int_eq(ack(2), SESSION_OK);
+	session_lost(s);
+	(void)hello(3);
+	(void)welcome(MESSAGE_LIVE, STORE + 1, 1, 1);
+	(void)next(MESSAGE_DEFINE);
+	(void)ack(3);
+	ck_assert_double_eq(dropped_next(5), 5);
+}
+END_TEST
+
 START_TEST(expired_takes_what_is_in_flight_as_counted)
 {
 	get_flying(5);
@@ -731,6 +774,7 @@ main(void)
 	tcase_add_test(t, folded_at_the_number_in_flight_has_counted_it);
 	tcase_add_test(t, folded_before_the_number_in_flight_has_not);
 	tcase_add_test(t, folded_is_heard_in_hello_and_by_a_ping_too);
+	tcase_add_test(t, dropped_updates_are_counted_once_whatever_happens_to_sessions);
 	tcase_add_test(t, expired_takes_what_is_in_flight_as_counted);
 	tcase_add_test(t, stale_is_as_expired);
 	tcase_add_test(t, an_end_in_another_store_means_nothing_was_counted);

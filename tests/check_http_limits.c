@@ -167,6 +167,27 @@ START_TEST(a_connection_stays_in_step_after_a_long_page)
 }
 END_TEST
 
+START_TEST(a_long_page_is_whole_for_a_client_that_has_closed_its_side)
+{
+	char *answer = malloc(ROOM);
+	struct rig r;
+	size_t n;
+	int fd;
+
+	rig_start(&r, NULL);
+	fill(&r);
+	fd = stall(&r);
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	rig_pause_ms(100);
+	n = rig_read_all(fd, answer, ROOM);
+	ck_assert_uint_gt(n, SERIES * PAD_BYTES);
+	check_has(answer + n - 5, "0\r\n\r\n");
+	close(fd);
+	free(answer);
+	rig_stop(&r);
+}
+END_TEST
+
 START_TEST(a_page_that_was_cut_off_is_no_loss)
 {
 	struct rig r;
@@ -310,28 +331,40 @@ START_TEST(headers_and_bodies_are_bounded)
 }
 END_TEST
 
-START_TEST(a_request_must_come_within_its_time_byte_by_byte_or_not)
+/* evhttp's own time-out starts again with each byte. */
+static void
+send_slowly_until_cut(int fd)
 {
 	const char *request =
 	    "GET /live HTTP/1.1\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-	uint64_t began_ms;
-	struct rig r;
-	char answer[4096];
+	uint64_t began_ms = rig_now_ms();
+	char byte;
 	size_t i = 0;
-	int fd;
 
-	rig_start(&r, &quick);
-	began_ms = rig_now_ms();
-	fd = rig_http(&r);
-	/* evhttp's own time-out starts again with each byte. */
 	while (request[i] && send(fd, request + i, 1, MSG_NOSIGNAL) == 1 &&
-	       recv(fd, answer, 1, MSG_DONTWAIT) != 0) {
+	       recv(fd, &byte, 1, MSG_DONTWAIT) != 0) {
 		rig_pause_ms(50);
 		i++;
 	}
 	ck_assert_msg(request[i] != '\0', "%zu bytes were taken", i);
 	ck_assert_uint_ge(rig_now_ms() - began_ms, 390);
-	rig_read_all(fd, answer, sizeof(answer));
+}
+
+START_TEST(a_request_must_come_within_its_time_byte_by_byte_or_not)
+{
+	char answer[4096];
+	struct rig r;
+	int fd;
+
+	rig_start(&r, &quick);
+	fd = rig_http(&r);
+	send_slowly_until_cut(fd);
+	close(fd);
+	/* So must the second of a connection. */
+	fd = rig_http(&r);
+	rig_write(fd, "GET /live HTTP/1.1\r\nHost: h\r\n\r\n", 31);
+	ck_assert_int_gt(recv(fd, answer, sizeof(answer), 0), 0);
+	send_slowly_until_cut(fd);
 	close(fd);
 	rig_stop(&r);
 }
@@ -380,16 +413,19 @@ START_TEST(more_connections_than_allowed_wait_their_turn)
 {
 	const struct rig_setting setting = { .file = "{\"http\": {\"connections\": 3, "
 						     "\"request_ms\": 1000}}" };
+	uint64_t began_ms;
 	struct rig r;
 	char *answer;
 	int fds[3];
 
 	rig_start(&r, &setting);
+	began_ms = rig_now_ms();
 	for (int i = 0; i < 3; i++)
 		fds[i] = rig_http(&r);
 	/* Accepted when the idle ones are closed. */
 	answer = rig_get(&r, "/live");
 	check_has(answer, "200 OK");
+	ck_assert_uint_ge(rig_now_ms() - began_ms, 990);
 	free(answer);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
@@ -463,6 +499,7 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_long_page_comes_whole_in_chunks_and_without);
 	tcase_add_test(t, a_connection_stays_in_step_after_a_long_page);
+	tcase_add_test(t, a_long_page_is_whole_for_a_client_that_has_closed_its_side);
 	tcase_add_test(t, a_page_that_was_cut_off_is_no_loss);
 	tcase_add_test(t, more_scrapes_than_allowed_are_told_to_come_back);
 	tcase_add_test(t, a_scraper_that_stalls_is_cut_and_a_slow_one_is_not);

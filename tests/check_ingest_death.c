@@ -172,6 +172,33 @@ START_TEST(a_killed_worker_that_nobody_waits_for_is_folded_at_once)
 }
 END_TEST
 
+static void
+report_and_close(const struct rig *r)
+{
+	struct worker w = worker_begin(r);
+
+	close(w.fd);
+}
+
+/* As a process does that takes its time to exit. */
+START_TEST(a_worker_that_closes_and_dies_a_moment_later_is_folded_at_once)
+{
+	uint64_t began_ms;
+	struct rig r;
+	pid_t pid;
+
+	rig_start(&r, NULL);
+	pid = spawn(report_and_close, &r);
+	rig_pause_ms(100);
+	ck_assert_double_eq(rig_sample(&r, FOLDED), 0);
+	began_ms = rig_now_ms();
+	kill_hard(pid);
+	rig_wait_sample(&r, FOLDED, 1);
+	ck_assert_uint_lt(rig_now_ms() - began_ms, 1000);
+	rig_stop(&r);
+}
+END_TEST
+
 START_TEST(a_worker_that_only_closes_is_not_folded_before_its_lease)
 {
 	const struct rig_setting setting = { .file = "{\"ingest\": {\"lease_ms\": 3000, "
@@ -379,6 +406,7 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_killed_worker_is_folded_at_once);
 	tcase_add_test(t, a_killed_worker_that_nobody_waits_for_is_folded_at_once);
+	tcase_add_test(t, a_worker_that_closes_and_dies_a_moment_later_is_folded_at_once);
 	tcase_add_test(t, a_worker_that_only_closes_is_not_folded_before_its_lease);
 	tcase_add_test(t, a_worker_that_is_silent_is_folded_by_its_lease);
 	tcase_add_test(t, a_killed_worker_is_folded_while_a_clone_holds_its_connection);

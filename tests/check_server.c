@@ -429,6 +429,35 @@ START_TEST(what_was_sent_before_the_end_is_answered)
 }
 END_TEST
 
+START_TEST(a_busy_worker_does_not_keep_it_from_ending)
+{
+	uint64_t began_ms;
+	struct rig r;
+	pid_t pid;
+
+	rig_start(&r, NULL);
+	pid = fork();
+	if (pid == 0) {
+		char reply[64];
+		int fd = rig_open(&r, SP_REQ);
+
+		for (int i = 0; i < 16; i++)
+			rig_send_text(fd, 1, ADD_ONE);
+		while (recv(fd, reply, sizeof(reply), 0) > 0 &&
+		       send(fd, "", 0, MSG_NOSIGNAL) == 0)
+			rig_send_text(fd, 1, ADD_ONE);
+		_exit(0);
+	}
+	rig_wait_sample(&r, "dynamo_metricsd_connections", 1);
+	began_ms = rig_now_ms();
+	kill(r.pid, SIGTERM);
+	rig_wait_ended(&r);
+	ck_assert_uint_lt(rig_now_ms() - began_ms, 1500);
+	waitpid(pid, NULL, 0);
+	rig_remove(&r, NULL);
+}
+END_TEST
+
 START_TEST(a_peer_that_takes_nothing_does_not_keep_it_from_ending)
 {
 	uint64_t began_ms;
@@ -560,6 +589,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, of_many_that_start_at_once_one_serves);
 	tcase_add_test(t, a_signal_ends_it_in_order_and_leaves_nothing);
 	tcase_add_test(t, what_was_sent_before_the_end_is_answered);
+	tcase_add_test(t, a_busy_worker_does_not_keep_it_from_ending);
 	tcase_add_test(t, a_peer_that_takes_nothing_does_not_keep_it_from_ending);
 	tcase_add_test(t, a_second_signal_ends_it_at_once);
 	tcase_add_test(t, hanging_up_does_not_end_it);

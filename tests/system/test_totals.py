@@ -51,3 +51,17 @@ class EightWorkersOfFourThreads(SystemTest):
             last = now
         wanted = 0.1 * WORKERS * THREADS * TIMES
         self.assertAlmostEqual(last / wanted, 1, places=9)
+
+
+class DroppedUpdates(SystemTest):
+    def test_are_counted_by_the_daemon(self):
+        daemon = self.daemon()
+        worker = self.worker(daemon, flush_ms=5)
+        counter = worker.metric("counter", (), "x_total")
+        for value in (-1, float("nan"), float("inf"), 2):
+            worker.call("add", counter, repr(float(value)))
+        worker.flush()
+        self.assertEqual(daemon.value("dynamo_x_total"), 2)
+        self.assertEqual(daemon.value("dynamo_metricsd_client_dropped_updates_total"), 3)
+        worker.close()
+        self.assertEqual(daemon.value("dynamo_metricsd_client_dropped_updates_total"), 3)
