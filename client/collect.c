@@ -447,6 +447,53 @@ restart(void *arg, bool in_flight)
 		c->n_asked = 0;
 }
 
+/* Call fn for each child that the daemon is to have, or to lose. */
+static void
+each_child(struct collect *c, void (*fn)(struct session *, struct dynm_series *))
+{
+	for (struct slab *slab = first_slab(c->store); slab; slab = slab_next(slab)) {
+		uint8_t used = slab_used(slab);
+
+		for (uint8_t i = 0; i < used; i++)
+			if (slab->series[i].state != SERIES_GONE)
+				fn(c->session, &slab->series[i]);
+	}
+}
+
+static void
+keep_cells(struct session *session, struct dynm_series *s)
+{
+	session_keeps(session, s->wire, series_wire_cells(s->family));
+}
+
+static void
+move_cells(struct session *session, struct dynm_series *s)
+{
+	s->wire = session_renumbered(session, s->wire);
+}
+
+/* The daemon wants cells to be dense. What removed children have left is closed when a
+ * new session begins: no number means anything to the daemon then. */
+static void
+renumber(void *arg, struct session *session)
+{
+	struct collect *c = arg;
+	struct store *st = c->store;
+	uint32_t end;
+
+	pthread_mutex_lock(&st->lock);
+	end = st->wire_end;
+	if (st->n_wire_free > 0) {
+		each_child(c, keep_cells);
+		st->wire_end = session_renumber(session, end);
+		each_child(c, move_cells);
+		session_renumber_end(session, end);
+		session->cells_end = st->wire_end;
+		st->n_wire_free = 0;
+	}
+	pthread_mutex_unlock(&st->lock);
+}
+
 static void
 begin_slab(struct slab *slab)
 {
@@ -469,7 +516,7 @@ collect_begin(struct collect *c, struct store *st, struct session *s, bool forke
 	c->n_asked = 0;
 	__atomic_store_n(&c->refused, 0, __ATOMIC_RELAXED);
 	c->source = (struct session_source){ c, define, defined, update, put_removed,
-		removed, restart, suspect };
+		removed, renumber, restart, suspect };
 	for (struct slab *slab = first_slab(st); slab; slab = slab_next(slab))
 		begin_slab(slab);
 	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f))

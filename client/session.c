@@ -60,6 +60,48 @@ session_forgets(struct session *s, uint32_t cell, uint32_t n)
 	}
 }
 
+/*
+ * Between two sessions nothing is acknowledged: while cells are numbered anew, acked
+ * holds their new numbers. Numbers only become smaller, in order, so base moves in its
+ * place.
+ */
+void
+session_keeps(struct session *s, uint32_t cell, uint32_t n)
+{
+	for (uint32_t i = cell; i < cell + n; i++)
+		s->flags[i] = KEPT;
+}
+
+uint32_t
+session_renumber(struct session *s, uint32_t end)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < end; i++)
+		if (s->flags[i] & KEPT) {
+			s->base[kept] = s->base[i];
+			s->acked[i] = kept++;
+		}
+	for (uint32_t i = kept; i < end; i++)
+		s->base[i] = 0;
+	return kept;
+}
+
+uint32_t
+session_renumbered(const struct session *s, uint32_t cell)
+{
+	return (uint32_t)s->acked[cell];
+}
+
+void
+session_renumber_end(struct session *s, uint32_t end)
+{
+	for (uint32_t i = 0; i < end; i++) {
+		s->acked[i] = 0;
+		s->flags[i] = 0;
+	}
+}
+
 /* ---- Values ------------------------------------------------------------ */
 
 /* Counters and buckets never go below what the daemon has, whatever rounding did. */

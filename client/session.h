@@ -57,6 +57,8 @@ struct session_source {
 	uint32_t (*remove)(void *arg, struct wire_writer *w, uint32_t max);
 	/* They are gone. Must call session_forgets() for each. */
 	void (*removed)(void *arg);
+	/* A new session begins: cells may be numbered anew, by session_renumber(). */
+	void (*renumber)(void *arg, struct session *s);
 	/* The daemon may have lost all definitions and values: all of it again.
 	 * in_flight: but for those in the request in flight, which stays. */
 	void (*restart)(void *arg, bool in_flight);
@@ -141,6 +143,15 @@ enum session_verdict session_reply(struct session *s, const void *payload, size_
 /* A child of n cells is defined from this cell on. */
 void
 session_defines(struct session *s, uint32_t cell, uint32_t n, enum message_kind kind);
+/*
+ * In renumber: keep these cells, each run once; then close the gaps, after which the run
+ * that began at a cell begins at session_renumbered(); then end it. Returns the end of
+ * all.
+ */
+void session_keeps(struct session *s, uint32_t cell, uint32_t n);
+uint32_t session_renumber(struct session *s, uint32_t end);
+uint32_t session_renumbered(const struct session *s, uint32_t cell);
+void session_renumber_end(struct session *s, uint32_t end);
 void session_forgets(struct session *s, uint32_t cell, uint32_t n);
 /*
  * Put a child's n values into the UPDATE if they differ from what was acknowledged.

@@ -12,5 +12,6 @@
 #define GAUGE	0x02
 #define TIME	0x04 /* of a gauge: an integer */
 #define SUSPECT 0x08 /* was in an UPDATE that was refused */
+#define KEPT	0x10 /* while cells are numbered anew: it stays */
 
 #endif /* SESSION_PARTS_H */

@@ -91,6 +91,7 @@ new_session(struct session *s, const struct session_source *source)
 	s->has_sid = false;
 	s->has_ticket = false;
 	s->n_acked = 0;
+	source->renumber(source->arg, s);
 	source->restart(source->arg, false);
 }
 

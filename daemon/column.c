@@ -180,6 +180,8 @@ registry_take_cells(struct registry *r, struct column *c, uint32_t number, uint3
 		c->old[cell + i] = kind == CELL_GAUGE ? REGISTRY_UNSET : 0;
 	}
 	c->n_cells += n;
+	if (c->n_cells > c->most_cells)
+		c->most_cells = c->n_cells;
 	c->n_series++;
 	/* The daemon's own part is kept data: it does not make the series live. */
 	if (c != r->own)
@@ -203,7 +205,7 @@ check_child(const struct registry *r, const struct column *c,
 		return refuse(refusal, REASON_LABEL, "'%s' has %u label names, not %zu",
 		    metric->family->name, metric->n_variable, child->n_values);
 	n = registry_cells_of(metric->family);
-	if (child->cell + n > REGISTRY_SPARSE + 4 * (c->n_cells + n) ||
+	if (child->cell + n > REGISTRY_SPARSE + 4 * (c->most_cells + n) ||
 	    child->cell + n > SLOT_NUMBER)
 		return refuse(refusal, REASON_CELL,
 		    "the cell %u is too high: cells are numbered densely from 0",

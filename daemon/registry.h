@@ -62,6 +62,7 @@ struct column {
 	bool hidden;	 /* its gauges are left out of the page */
 	uint32_t n_series;
 	uint32_t n_cells;	       /* in use */
+	uint32_t most_cells;	       /* ever in use at once */
 	uint32_t room;		       /* cells that old and slot have */
 	uint64_t *old;		       /* last value, as bits */
 	uint32_t *slot;		       /* kind of cell, and where it counts */
@@ -73,8 +74,8 @@ struct column {
 
 /*
  * A worker numbers its cells and metrics densely from 0: the end of what it names may be
- * at most REGISTRY_SPARSE + 4 times what it then uses. So no number makes the daemon
- * allocate much.
+ * at most REGISTRY_SPARSE + 4 times the most that it used at once. So no number makes the
+ * daemon allocate much.
  */
 #define REGISTRY_SPARSE 65536U
 

@@ -525,6 +525,43 @@ read_depth(void *arg)
 	__atomic_store_n(&inner, dynm_flush(arg, -1), __ATOMIC_RELAXED);
 }
 
+START_TEST(gaps_that_removals_leave_are_closed_in_the_next_session)
+{
+	dynm_counter_vec vec =
+	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+	dynm_histogram h;
+	dynm_counter b;
+	const struct responder_session *session;
+
+	(void)dynm_with(vec, "a");
+	b = dynm_with(vec, "b");
+	h = dynm_histogram_create(at, "h", "", DYNM_BUCKETS(1, 2));
+	dynm_counter_add(b, 5);
+	dynm_histogram_observe(h, 1.5);
+	flush();
+	dynm_remove(vec, "a");
+	responder_wait_seen(&d, MESSAGE_REMOVE, 1);
+	flush();
+	responder_fold(&d);
+	dynm_counter_add(b, 2);
+	dynm_histogram_observe(h, 1.5);
+	flush();
+	/* all that was counted before is in the base, which has moved along */
+	ck_assert_double_eq(responder_value(&d, "v_total{b}", 0), 7);
+	ck_assert_double_eq(responder_value(&d, "h", 1), 2);
+	ck_assert_double_eq(responder_value(&d, "h", 3), 3);
+	session = &d.session[d.sessions - 1];
+	for (size_t i = 0; i < session->children; i++)
+		ck_assert_uint_le(session->child[i].cell + session->child[i].n, 5);
+	/* and cells that are made now are not those of others */
+	dynm_counter_add(dynm_with(vec, "c"), 1);
+	flush();
+	ck_assert_double_eq(responder_value(&d, "v_total{c}", 0), 1);
+	ck_assert_double_eq(responder_value(&d, "v_total{b}", 0), 7);
+	ck_assert_uint_eq(d.moved, 0);
+}
+END_TEST
+
 START_TEST(gauges_are_read_in_the_callback_before_each_flush)
 {
 	depth = dynm_gauge_create(at, "depth", "");
@@ -944,6 +981,7 @@ main(void)
 	tcase_add_test(t, one_bad_child_in_an_update_is_found_and_left_out);
 	tcase_add_test(t, a_removed_child_sends_its_last_count_and_leaves);
 	tcase_add_test(t, removing_and_making_again_keeps_cells_dense);
+	tcase_add_test(t, gaps_that_removals_leave_are_closed_in_the_next_session);
 	tcase_add_test(t, gauges_are_read_in_the_callback_before_each_flush);
 	tcase_add_test(t, closing_in_the_callback_is_an_error_not_a_deadlock);
 	tcase_add_test(t, a_page_is_exposed_after_a_flush);

@@ -92,6 +92,13 @@ removed(void *arg)
 }
 
 static void
+renumber(void *arg, struct session *session)
+{
+	(void)arg;
+	(void)session;
+}
+
+static void
 restart(void *arg, bool in_flight)
 {
 	(void)arg;
@@ -111,7 +118,7 @@ suspect(void *arg, bool alone, const struct refusal *why)
 }
 
 static const struct session_source source = { NULL, define, defined, update, put_removed,
-	removed, restart, suspect };
+	removed, renumber, restart, suspect };
 
 static void
 set_up(void)

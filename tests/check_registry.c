@@ -422,6 +422,27 @@ START_TEST(cells_are_numbered_densely)
 }
 END_TEST
 
+START_TEST(cells_stay_dense_by_what_was_once_in_use)
+{
+	struct talk_metric m = {
+		.kind = MESSAGE_COUNTER, .level = "", .name = "c", .variable = "k"
+	};
+	char value[16];
+
+	talk_define(a, &m, NULL, 0);
+	for (uint32_t i = 0; i < 100; i++) {
+		snprintf(value, sizeof(value), "%u", i);
+		talk_child(a, 0, value, i);
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		talk_remove(a, i);
+	talk_child(a, 0, "far", 65536 + 400);
+	ck_assert_int_eq(talk_refused(t), REASON_NONE);
+	talk_child(a, 0, "farther", 65536 + 500);
+	ck_assert_int_eq(talk_refused(t), REASON_CELL);
+}
+END_TEST
+
 START_TEST(a_child_without_its_metric_or_with_other_labels_is_refused)
 {
 	struct talk_metric m = counter;
@@ -600,6 +621,7 @@ main(void)
 	tcase_add_test(c, a_refused_child_leaves_no_series_behind);
 	tcase_add_test(c, limits_of_series_and_families_hold);
 	tcase_add_test(c, cells_are_numbered_densely);
+	tcase_add_test(c, cells_stay_dense_by_what_was_once_in_use);
 	tcase_add_test(c, a_child_without_its_metric_or_with_other_labels_is_refused);
 	tcase_add_test(c,
 	    defining_again_changes_nothing_and_another_metric_of_that_number_is_refused);
