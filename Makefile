@@ -20,6 +20,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 SYSCONFDIR ?= /etc
 
 PKG    ?= pkg-config
+OBJCOPY ?= objcopy
 PYTHON ?= /usr/bin/python3
 SAN    ?=
 WERROR ?=
@@ -127,8 +128,12 @@ $(daemon): $(BUILD)/daemon/main.o $(DAEMON) $(PROTO)
 $(ctl): $(BUILD)/ctl/main.o $(CTL) $(PROTO)
 	$(call quiet,LD)$(link) $(call pkg_libs,$(CTL_PKGS))
 
-$(lib): $(CLIENT) $(PROTO)
-	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $(filter %.o,$^)
+# One object that shows its API alone: a program may have a wire_put_text() of its own.
+$(BUILD)/libdynamo-metrics.o: $(CLIENT) $(PROTO)
+	@$(CC) -r -nostdlib -o $@ $^
+	@$(OBJCOPY) --localize-hidden $@
+$(lib): $(BUILD)/libdynamo-metrics.o
+	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $<
 
 # A flush thread must not outlive its code: the library stays mapped after dlclose(). A
 # sanitizer's own symbols come from the program, so -z defs is for the plain build.

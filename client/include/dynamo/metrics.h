@@ -194,7 +194,7 @@ DYNM_API dynm_err dynm_runtime_error(dynm_runtime *rt, dynm_error *err);
 /*
  * Send what is pending now, waiting at most timeout_ms for the daemon to take
  * it (0: do not wait, -1: no limit). DYNM_OK: everything counted before the call
- * is the daemon's, and survives the death of both. DYNM_EAGAIN: not in time, or
+ * is the daemon's, and outlives this process. DYNM_EAGAIN: not in time, or
  * called from within the callback of dynm_on_flush(). DYNM_ESYS: the flush
  * thread cannot be started. Nothing is lost on failure: the next flush carries
  * it.
