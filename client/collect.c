@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect.h"
-
+#include "collect_parts.h"
 #include "sums.h"
 
 #define FAMILY_BIT 1U
 
 /* ---- Lists ------------------------------------------------------------- */
 
-static void
-push_define(struct collect *c, struct slab *slab)
+void
+collect_push_define(struct collect *c, struct slab *slab)
 {
 	if (slab->defining)
 		return;
@@ -28,8 +27,8 @@ push_to(struct slab_list *list, struct slab *slab)
 	list->last = slab;
 }
 
-static void
-push_look(struct collect *c, struct slab *slab)
+void
+collect_push_look(struct collect *c, struct slab *slab)
 {
 	if (slab->looking)
 		slab->cursor = 0;
@@ -41,12 +40,6 @@ static struct slab *
 slab_of(const struct dynm_series *s)
 {
 	return (struct slab *)(uintptr_t)blocks_slab[s->block];
-}
-
-static struct slab *
-first_slab(const struct store *st)
-{
-	return __atomic_load_n(&st->slabs, __ATOMIC_ACQUIRE);
 }
 
 /* ---- Refusals ---------------------------------------------------------- */
@@ -213,9 +206,9 @@ set_asked(struct collect *c, uint8_t state)
 		}
 		s->state = state;
 		if (state == SERIES_UNDEFINED)
-			push_define(c, slab_of(s));
+			collect_push_define(c, slab_of(s));
 		else
-			push_look(c, slab_of(s));
+			collect_push_look(c, slab_of(s));
 	}
 }
 
@@ -316,7 +309,8 @@ suspect(void *arg, bool alone, const struct refusal *why)
 {
 	struct collect *c = arg;
 
-	for (struct slab *slab = first_slab(c->store); slab; slab = slab_next(slab)) {
+	for (struct slab *slab = collect_first_slab(c->store); slab;
+	     slab = slab_next(slab)) {
 		uint8_t used = slab_used(slab);
 
 		for (uint8_t i = 0; i < used; i++) {
@@ -333,165 +327,9 @@ suspect(void *arg, bool alone, const struct refusal *why)
 			s->state = SERIES_UNDEFINED;
 			if (s->family->state == SERIES_DEFINED)
 				s->family->state = SERIES_UNDEFINED;
-			push_define(c, slab);
+			collect_push_define(c, slab);
 		}
 	}
-}
-
-/* ---- REMOVE ------------------------------------------------------------ */
-
-/* The daemon has all that a removed child counted. */
-static bool
-is_settled(const struct collect *c, const struct dynm_series *s)
-{
-	uint64_t value[SUMS_CELLS_MAX];
-	enum sums_result r;
-
-	blocks_lock();
-	r = sums_read(s, value);
-	blocks_unlock();
-	return r == SUMS_UNSET ||
-	       (r == SUMS_VALUE && session_is_clean(c->session, s->wire,
-				       (enum message_kind)s->family->kind,
-				       series_wire_cells(s->family), value));
-}
-
-static void
-forget(struct collect *c, struct dynm_series *s)
-{
-	if (s->state == SERIES_REFUSED)
-		__atomic_fetch_sub(&c->refused, 1, __ATOMIC_RELAXED);
-	s->state = SERIES_GONE;
-	session_forgets(c->session, s->wire, series_wire_cells(s->family));
-	series_forget(c->store, s);
-}
-
-/* The i-th removed child that the daemon may still have; NULL behind the last. */
-static struct dynm_series *
-removed_at(struct store *st, size_t i)
-{
-	struct dynm_series *s;
-
-	pthread_mutex_lock(&st->lock);
-	s = i < st->n_removed ? st->removed[i] : NULL;
-	pthread_mutex_unlock(&st->lock);
-	return s;
-}
-
-static uint32_t
-put_removed(void *arg, struct wire_writer *w, uint32_t max)
-{
-	struct collect *c = arg;
-	size_t i = 0;
-
-	c->n_asked = 0;
-	for (struct dynm_series *s; c->n_asked < max && (s = removed_at(c->store, i));) {
-		if (s->state == SERIES_REFUSED) {
-			forget(c, s); /* another one is in its place now */
-			continue;
-		}
-		i++;
-		if (s->state != SERIES_DEFINED || !is_settled(c, s))
-			continue;
-		message_put_cell(w, s->wire);
-		s->state = SERIES_REMOVING;
-		c->asked[c->n_asked++] = (uintptr_t)s;
-	}
-	return c->n_asked;
-}
-
-static void
-removed(void *arg)
-{
-	struct collect *c = arg;
-
-	for (uint32_t i = 0; i < c->n_asked; i++)
-		forget(c, (struct dynm_series *)c->asked[i]);
-	c->n_asked = 0;
-	if (!c->blocked)
-		return;
-	c->blocked = false;
-	for (struct slab *slab = first_slab(c->store); slab; slab = slab_next(slab))
-		push_define(c, slab);
-}
-
-/* ---- All again --------------------------------------------------------- */
-
-static void
-restart_series(struct dynm_series *s, bool keep_removing)
-{
-	s->suspect = 0;
-	if (s->state == SERIES_ASKED || s->state == SERIES_DEFINED ||
-	    (s->state == SERIES_REMOVING && !keep_removing))
-		s->state = SERIES_UNDEFINED;
-}
-
-static void
-restart(void *arg, bool in_flight)
-{
-	struct collect *c = arg;
-	bool removing = in_flight && c->session->flight == MESSAGE_REMOVE;
-
-	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f))
-		if (f->state != SERIES_REFUSED)
-			f->state = SERIES_UNDEFINED;
-	for (struct slab *slab = first_slab(c->store); slab; slab = slab_next(slab)) {
-		uint8_t used = slab_used(slab);
-
-		for (uint8_t i = 0; i < used; i++)
-			restart_series(&slab->series[i], removing);
-		push_define(c, slab);
-		push_look(c, slab);
-	}
-	if (!removing)
-		c->n_asked = 0;
-}
-
-/* Call fn for each child that the daemon is to have, or to lose. */
-static void
-each_child(struct collect *c, void (*fn)(struct session *, struct dynm_series *))
-{
-	for (struct slab *slab = first_slab(c->store); slab; slab = slab_next(slab)) {
-		uint8_t used = slab_used(slab);
-
-		for (uint8_t i = 0; i < used; i++)
-			if (slab->series[i].state != SERIES_GONE)
-				fn(c->session, &slab->series[i]);
-	}
-}
-
-static void
-keep_cells(struct session *session, struct dynm_series *s)
-{
-	session_keeps(session, s->wire, series_wire_cells(s->family));
-}
-
-static void
-move_cells(struct session *session, struct dynm_series *s)
-{
-	s->wire = session_renumbered(session, s->wire);
-}
-
-/* The daemon wants cells to be dense. What removed children have left is closed when a
- * new session begins: no number means anything to the daemon then. */
-static void
-renumber(void *arg, struct session *session)
-{
-	struct collect *c = arg;
-	struct store *st = c->store;
-	uint32_t end;
-
-	pthread_mutex_lock(&st->lock);
-	end = st->wire_end;
-	if (st->n_wire_free > 0) {
-		each_child(c, keep_cells);
-		st->wire_end = session_renumber(session, end);
-		each_child(c, move_cells);
-		session_renumber_end(session, end);
-		session->cells_end = st->wire_end;
-		st->n_wire_free = 0;
-	}
-	pthread_mutex_unlock(&st->lock);
 }
 
 static void
@@ -515,15 +353,17 @@ collect_begin(struct collect *c, struct store *st, struct session *s, bool forke
 	c->blocked = false;
 	c->n_asked = 0;
 	__atomic_store_n(&c->refused, 0, __ATOMIC_RELAXED);
-	c->source = (struct session_source){ c, define, defined, update, put_removed,
-		removed, renumber, restart, suspect };
-	for (struct slab *slab = first_slab(st); slab; slab = slab_next(slab))
+	c->source =
+	    (struct session_source){ c, define, defined, update, collect_put_removed,
+		    collect_removed, collect_renumber, collect_restart, suspect };
+	for (struct slab *slab = collect_first_slab(st); slab; slab = slab_next(slab))
 		begin_slab(slab);
 	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f))
 		f->state = SERIES_UNDEFINED;
-	for (struct dynm_series *gone; forked && (gone = removed_at(st, 0)) != NULL;)
-		forget(c, gone);
-	restart(c, false);
+	for (struct dynm_series *gone;
+	     forked && (gone = collect_removed_at(st, 0)) != NULL;)
+		collect_forget(c, gone);
+	collect_restart(c, false);
 }
 
 /* ---- Passes ------------------------------------------------------------ */
@@ -536,7 +376,7 @@ take_fresh(struct collect *c)
 	pthread_mutex_lock(&st->lock);
 	for (struct slab *slab = st->fresh; slab; slab = slab->fresh_next) {
 		slab->fresh = false;
-		push_define(c, slab);
+		collect_push_define(c, slab);
 	}
 	st->fresh = NULL;
 	pthread_mutex_unlock(&st->lock);
@@ -557,7 +397,7 @@ collect_pass(struct collect *c)
 			continue; /* another runtime's */
 		blocks_unmark(block);
 		if (slab)
-			push_look(c, slab);
+			collect_push_look(c, slab);
 	}
 	blocks_unlock();
 }

@@ -13,6 +13,8 @@ apply_refresh(struct apply *a)
 	uint64_t replaced = registry_replaced(a->registry);
 	double dropped = registry_client_dropped(a->registry);
 
+	if (a->options.refresh)
+		a->options.refresh(a->options.refresh_arg);
 	for (size_t i = 0; i < 3; i++)
 		self_set(
 		    a->self, SELF_SERIES, i, 0, registry_count(a->registry, kinds[i]));

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * collect_parts.h - what the files of collect share; nobody else includes it.
+ */
+#ifndef COLLECT_PARTS_H
+#define COLLECT_PARTS_H
+
+#include "collect.h"
+
+static inline struct slab *
+collect_first_slab(const struct store *st)
+{
+	return __atomic_load_n(&st->slabs, __ATOMIC_ACQUIRE);
+}
+
+/* collect.c: put a slab on a list, unless it is there. */
+void collect_push_define(struct collect *c, struct slab *slab);
+void collect_push_look(struct collect *c, struct slab *slab);
+
+/* collect_remove.c: REMOVE and its answer, as session_source has them. */
+uint32_t collect_put_removed(void *arg, struct wire_writer *w, uint32_t max);
+void collect_removed(void *arg);
+/* The i-th removed child that the daemon may still have; NULL behind the last. */
+struct dynm_series *collect_removed_at(struct store *st, size_t i);
+/* It is gone at the daemon: its cells are free. */
+void collect_forget(struct collect *c, struct dynm_series *s);
+
+/* collect_restart.c: all of it again, as session_source has it. */
+void collect_restart(void *arg, bool in_flight);
+void collect_renumber(void *arg, struct session *session);
+
+#endif /* COLLECT_PARTS_H */
