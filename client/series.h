@@ -145,8 +145,8 @@ struct store {
 };
 
 /* 0 or ENOMEM. */
-int
-store_init(struct store *st, struct report *report, uint64_t seed, uint32_t max_series);
+int store_init(
+    struct store *st, struct report *report, uint64_t seed, uint32_t max_series);
 /* Nobody uses anything of it any more. */
 void store_free(struct store *st);
 /* Memory that lives as long as the store; NULL when there is none. Under the lock. */
@@ -163,8 +163,8 @@ struct family_want {
 };
 
 /* Find or create; NULL, with the reason reported, when it cannot be. */
-struct dynm_family *
-family_create(const struct dynm_node *node, const struct family_want *want);
+struct dynm_family *family_create(
+    const struct dynm_node *node, const struct family_want *want);
 struct dynm_series *series_with(struct dynm_family *f, dynm_strings values);
 void series_remove(struct dynm_family *f, dynm_strings values);
 

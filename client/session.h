@@ -141,8 +141,8 @@ enum session_verdict session_reply(struct session *s, const void *payload, size_
 /* ---- For the source ---------------------------------------------------- */
 
 /* A child of n cells is defined from this cell on. */
-void
-session_defines(struct session *s, uint32_t cell, uint32_t n, enum message_kind kind);
+void session_defines(
+    struct session *s, uint32_t cell, uint32_t n, enum message_kind kind);
 /*
  * In renumber: keep these cells, each run once; then close the gaps, after which the run
  * that began at a cell begins at session_renumbered(); then end it. Returns the end of

@@ -275,8 +275,8 @@ on_text(struct session *s, const struct message *m, const struct session_source 
 	return SESSION_OK;
 }
 
-typedef enum session_verdict
-reply_fn(struct session *s, const struct message *m, const struct session_source *source);
+typedef enum session_verdict reply_fn(
+    struct session *s, const struct message *m, const struct session_source *source);
 
 /* What is not in the table makes no sense, or ends the connection anyway (UNBOUND, and OK
  * to a BYE). */

@@ -23,8 +23,8 @@ enum sums_result {
  * time in ns. Counters and buckets never come out lower than before, but for the rounding
  * of fractions when a thread has ended: the caller has the last word on that.
  */
-enum sums_result
-sums_read(const struct dynm_series *s, uint64_t ret_value[SUMS_CELLS_MAX]);
+enum sums_result sums_read(
+    const struct dynm_series *s, uint64_t ret_value[SUMS_CELLS_MAX]);
 
 /* Add all children of a slab in one array to another. */
 void sums_fold(const struct slab *slab, const uint64_t *from, uint64_t *to);

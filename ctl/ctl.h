@@ -43,12 +43,12 @@ void ctl_print(FILE *out, struct wire_text text);
 
 /* ---- Commands: argv holds what follows the command ----------------------- */
 
-enum ctl_exit
-ctl_send(const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
-enum ctl_exit
-ctl_expose(const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
-enum ctl_exit
-ctl_status(const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
+enum ctl_exit ctl_send(
+    const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
+enum ctl_exit ctl_expose(
+    const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
+enum ctl_exit ctl_status(
+    const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
 
 /* The table for people that a STATUS reply comes to. CTL_UNREACHABLE if it is no such
  * reply. */

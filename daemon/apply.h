@@ -29,8 +29,8 @@ struct apply_options {
 	uint32_t folded_memory; /* folded sessions remembered; 0: default */
 	uint64_t started_ms;
 	const char *version;
-	/* Sets the self-metrics that only the caller knows (the process, the time); called
-	 * before a page is made. May be NULL. */
+	/* Sets the self-metrics that only the caller knows (the process, the time);
+	 * called before a page is made. May be NULL. */
 	void (*refresh)(void *arg);
 	void *refresh_arg;
 };

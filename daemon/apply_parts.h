@@ -9,8 +9,9 @@
 #include "apply.h"
 #include "sessions.h"
 
-#define APPLY_REPLY_ROOM 512 /* enough for any reply but ACK of a DEFINE, TEXT and JSON \
-			      */
+#define APPLY_REPLY_ROOM \
+	512 /* enough for any reply but ACK of a DEFINE, TEXT and JSON \
+	     */
 
 struct apply {
 	struct apply_options options;

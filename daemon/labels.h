@@ -42,8 +42,8 @@ void labels_string_release(struct labels *l, uint32_t string);
 struct wire_text labels_text(const struct labels *l, uint32_t string);
 
 /* False when memory is out; LABELS_RUNTIME for depth 0. */
-bool
-labels_level(struct labels *l, const struct message_level *level, uint32_t *ret_level);
+bool labels_level(
+    struct labels *l, const struct message_level *level, uint32_t *ret_level);
 void labels_level_release(struct labels *l, uint32_t level);
 /* The level if it exists, without taking it. */
 bool labels_level_find(
@@ -51,8 +51,8 @@ bool labels_level_find(
 /* True if level is place or below it. */
 bool labels_level_within(const struct labels *l, uint32_t level, uint32_t place);
 /* The last name of a level's path, escaped, and its depth. */
-struct wire_text
-labels_level_name(const struct labels *l, uint32_t level, uint32_t *ret_depth);
+struct wire_text labels_level_name(
+    const struct labels *l, uint32_t level, uint32_t *ret_depth);
 
 /*
  * The set of n labels at a level: names sorted by their text, none twice; values may be
@@ -64,7 +64,7 @@ uint32_t labels_set(struct labels *l, uint32_t level, size_t n, const uint32_t *
 void labels_set_release(struct labels *l, uint32_t set);
 /* Equal sets of one level have equal words, though sets themselves are not shared. */
 const uint32_t *labels_set_words(const struct labels *l, uint32_t set, size_t *ret_n);
-const struct labels_schema *
-labels_set_schema(const struct labels *l, uint32_t set, const uint32_t **ret_values);
+const struct labels_schema *labels_set_schema(
+    const struct labels *l, uint32_t set, const uint32_t **ret_values);
 
 #endif /* LABELS_H */

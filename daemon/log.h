@@ -17,8 +17,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 struct log;
 
 /* write NULL: standard error. NULL when memory is out. */
-struct log *
-log_new(enum log_level level, void (*write)(void *arg, const char *line), void *arg);
+struct log *log_new(
+    enum log_level level, void (*write)(void *arg, const char *line), void *arg);
 void log_free(struct log *l);
 void log_set_level(struct log *l, enum log_level level);
 bool log_wants(const struct log *l, enum log_level level);

@@ -90,8 +90,8 @@ void registry_free(struct registry *r);
 /* A worker's column under the name its `each` gauges show; NULL when memory is out. */
 struct column *registry_column_new(struct registry *r, struct wire_text worker);
 /* False when memory is out: the old name stays. */
-bool
-registry_column_rename(struct registry *r, struct column *c, struct wire_text worker);
+bool registry_column_rename(
+    struct registry *r, struct column *c, struct wire_text worker);
 /* The worker is gone: its gauges and definitions leave, what it counted stays. */
 void registry_column_fold(struct registry *r, struct column *c);
 
@@ -140,8 +140,8 @@ const struct family *registry_family(const struct registry *r, uint32_t i);
 uint32_t registry_family_from(const struct registry *r, const char *name);
 
 /* The series at a position of a family, or NULL for a hole. */
-const struct series *
-registry_member(const struct registry *r, const struct family *f, uint32_t position);
+const struct series *registry_member(
+    const struct registry *r, const struct family *f, uint32_t position);
 /* The totals of a counter (1) or histogram (a count for each bucket, +Inf, the sum). */
 const double *registry_totals(const struct registry *r, const struct series *s);
 

@@ -84,13 +84,13 @@ uint32_t registry_cells_of(const struct family *family);
 bool registry_make_cells(struct column *c, uint32_t end);
 /* Give free cells to a series, which the column then defines. False when memory is out.
  */
-bool
-registry_take_cells(struct registry *r, struct column *c, uint32_t series, uint32_t cell);
+bool registry_take_cells(
+    struct registry *r, struct column *c, uint32_t series, uint32_t cell);
 /* The opposite. The total stays for now, the part of a gauge does not. Returns the
  * series. */
 uint32_t registry_release_cells(struct registry *r, struct column *c, uint32_t cell);
-void
-registry_apply_record(struct registry *r, struct column *c, uint32_t cell, uint64_t bits);
+void registry_apply_record(
+    struct registry *r, struct column *c, uint32_t cell, uint64_t bits);
 
 /* ---- retained.c ---- */
 

@@ -80,8 +80,8 @@ void self_metrics_free(struct self_metrics *s);
  */
 void self_add(struct self_metrics *s, enum self_metric m, size_t a, size_t b, double n);
 void self_set(struct self_metrics *s, enum self_metric m, size_t a, size_t b, double v);
-void
-self_observe(struct self_metrics *s, enum self_metric m, size_t a, size_t b, double v);
+void self_observe(
+    struct self_metrics *s, enum self_metric m, size_t a, size_t b, double v);
 
 /* Count a refusal. */
 void self_refused(struct self_metrics *s, enum reason reason);

@@ -22,8 +22,8 @@ struct server;
  * Listen at both addresses. config and log outlive it. NULL with a sentence in error (of
  * SERVER_ERROR_TEXT bytes), and nothing is left behind.
  */
-struct server *
-server_new(const struct config *config, struct log *log, char error[SERVER_ERROR_TEXT]);
+struct server *server_new(
+    const struct config *config, struct log *log, char error[SERVER_ERROR_TEXT]);
 
 /*
  * Take SIGTERM and SIGINT (stop in order; at the second, at once), SIGHUP (nothing yet)

@@ -88,8 +88,8 @@ uint32_t sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t p
 bool sessions_bind(struct sessions *s, struct apply_binding **bindings, uint32_t number,
     uint64_t now_ms);
 /* The binding of that serial, or NULL. */
-const struct apply_binding *
-sessions_bound(const struct apply_binding *bindings, uint64_t serial);
+const struct apply_binding *sessions_bound(
+    const struct apply_binding *bindings, uint64_t serial);
 /* The connection is gone. certainly: its process too. */
 void sessions_unbind(
     struct sessions *s, struct apply_binding **bindings, bool certainly, uint64_t now_ms);

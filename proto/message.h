@@ -198,8 +198,8 @@ bool message_is_binary(const void *payload, size_t bytes);
  * Decode a payload whole. 0, or the reason, with *ret unspecified and r filled:
  * REASON_VERSION for a peer of another version, REASON_MESSAGE for anything malformed.
  */
-enum reason
-message_decode(struct message *ret, const void *payload, size_t bytes, struct refusal *r);
+enum reason message_decode(
+    struct message *ret, const void *payload, size_t bytes, struct refusal *r);
 
 /* The next of count items of a decoded DEFINE. */
 void message_next_item(struct wire_reader *items, struct message_item *ret);
@@ -225,16 +225,16 @@ message_cells(enum message_kind kind, enum message_merge merge, size_t n_bounds)
  * begun, given items, and ended with what begin returned. Ask w->failed at the end.
  */
 void message_put_hello(struct wire_writer *w, const struct message *m);
-size_t
-message_begin_define(struct wire_writer *w, struct message_ticket ticket, uint64_t n);
+size_t message_begin_define(
+    struct wire_writer *w, struct message_ticket ticket, uint64_t n);
 void message_put_metric(struct wire_writer *w, const struct message_metric *metric);
 void message_put_child(struct wire_writer *w, const struct message_child *child);
-size_t
-message_begin_update(struct wire_writer *w, struct message_ticket ticket, uint64_t n);
-static inline void
-message_put_record(struct wire_writer *w, uint32_t cell, uint64_t value);
-size_t
-message_begin_remove(struct wire_writer *w, struct message_ticket ticket, uint64_t n);
+size_t message_begin_update(
+    struct wire_writer *w, struct message_ticket ticket, uint64_t n);
+static inline void message_put_record(
+    struct wire_writer *w, uint32_t cell, uint64_t value);
+size_t message_begin_remove(
+    struct wire_writer *w, struct message_ticket ticket, uint64_t n);
 void message_put_cell(struct wire_writer *w, uint32_t first_cell);
 /* Write the count of items, records, cells or refused items into a begun message. */
 void message_end(struct wire_writer *w, size_t begun, uint32_t count);
@@ -250,8 +250,8 @@ void message_put_expired(struct wire_writer *w, uint64_t store);
 void message_put_stale(struct wire_writer *w, uint64_t store);
 void message_put_unbound(struct wire_writer *w);
 size_t message_begin_ack(struct wire_writer *w, uint64_t n);
-void
-message_put_refused_item(struct wire_writer *w, uint32_t index, const struct refusal *r);
+void message_put_refused_item(
+    struct wire_writer *w, uint32_t index, const struct refusal *r);
 void message_put_refused(struct wire_writer *w, uint64_t n, const struct refusal *r);
 void message_put_ok(struct wire_writer *w);
 void message_put_text(struct wire_writer *w, struct wire_text text);

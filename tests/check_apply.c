@@ -2,11 +2,11 @@
 /*
  * The session protocol, as the daemon keeps it: a line of its table, a test.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "talk.h"
+#include "suite.h"
 
 static struct talk *t;
 static struct talk_worker *a, *b;
@@ -654,8 +654,6 @@ main(void)
 {
 	Suite *s = suite_create("apply");
 	TCase *c = tcase_create("apply");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	suite_add_tcase(s, c);
 	tcase_add_checked_fixture(c, setup, teardown);
@@ -699,8 +697,5 @@ main(void)
 	tcase_add_test(c, an_endpoint_is_live_while_a_worker_with_metrics_there_is);
 	tcase_add_loop_test(c, bad_json_is_refused_with_a_reason_and_changes_nothing, 0,
 	    (int)(sizeof(refused_json) / sizeof(refused_json[0])));
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an update does to memory, and what the sum over all threads is. */
-#include <check.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "after_fork.h"
 #include "sums.h"
+#include "suite.h"
 
 #define THREADS 8
 #define ROUNDS	50000
@@ -590,8 +590,6 @@ main(void)
 {
 	Suite *s = suite_create("client_cells");
 	TCase *t = tcase_create("cells");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	tcase_add_checked_fixture(t, open_runtime, close_runtime);
 	tcase_set_timeout(t, 60);
@@ -617,8 +615,5 @@ main(void)
 	tcase_add_test(t, cells_of_a_closed_runtime_are_empty_for_the_next);
 	tcase_add_test(t, histograms_lie_apart_and_whole);
 	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

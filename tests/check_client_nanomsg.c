@@ -3,7 +3,6 @@
  * The library against unmodified libnanomsg: a REP server in a process of its own that
  * answers NEW and ACK, and tells its parent through a pipe what cell 0 is.
  */
-#include <check.h>
 #include <fcntl.h>
 #include <nanomsg/nn.h>
 #include <nanomsg/reqrep.h>
@@ -18,6 +17,7 @@
 
 #include "after_fork.h"
 #include "message.h"
+#include "suite.h"
 
 #define PATIENT_MS 60000
 
@@ -203,8 +203,6 @@ main(void)
 {
 	Suite *s = suite_create("client_nanomsg");
 	TCase *t = tcase_create("nanomsg");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_set_timeout(t, 60);
@@ -213,8 +211,5 @@ main(void)
 	tcase_add_test(t, messages_of_many_sizes_go_through);
 	tcase_add_test(t, an_idle_connection_to_libnanomsg_is_kept_by_pings);
 	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finding and creating: scopes, families, children; their rules and limits. */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "runtime.h"
+#include "suite.h"
 
 #define MAX_SERIES 5000
 
@@ -485,8 +485,6 @@ main(void)
 {
 	Suite *s = suite_create("client_series");
 	TCase *t = tcase_create("series");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_set_timeout(t, 60);
@@ -510,8 +508,5 @@ main(void)
 	tcase_add_test(t, no_runtime_is_no_crash);
 	tcase_add_test(t, every_code_has_a_description);
 	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

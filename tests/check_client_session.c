@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session as a state machine: events in, request bytes out; each row of its table. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cells.h"
 #include "session.h"
+#include "suite.h"
 
 #define CELLS	100
 #define COUNTER 0 /* cells */
@@ -766,8 +766,6 @@ main(void)
 {
 	Suite *suite = suite_create("client_session");
 	TCase *t = tcase_create("rows");
-	SRunner *r = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, new_gives_a_ticket_and_has_all_defined);
@@ -800,8 +798,5 @@ main(void)
 	tcase_add_test(t, what_makes_no_sense_closes_and_changes_nothing);
 	tcase_add_test(t, a_wiped_session_is_a_new_one);
 	suite_add_tcase(suite, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration: defaults, file, environment, and what is said about mistakes. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -8,6 +7,7 @@
 
 #include "config.h"
 #include "log.h"
+#include "suite.h"
 
 /* Load a file of that text (NULL: none) and one variable (NULL: none). */
 static int
@@ -323,8 +323,6 @@ main(void)
 {
 	Suite *s = suite_create("config");
 	TCase *t = tcase_create("config");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(t, the_defaults_are_there_without_a_file);
 	tcase_add_test(t, the_shipped_file_has_every_key_at_its_default);
@@ -341,9 +339,5 @@ main(void)
 	tcase_add_test(t, what_is_no_file_is_said_so);
 	tcase_add_test(t, a_fifo_does_not_block_the_start);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

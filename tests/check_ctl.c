@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What dynamo-metricsctl prints, without a daemon. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ctl.h"
+#include "suite.h"
 
 static char *
 status(const char *json, enum ctl_exit expected)
@@ -114,11 +114,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite());
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "talk.h"
+#include "suite.h"
 
 static struct talk *t;
 static struct talk_worker *w;
@@ -236,8 +236,6 @@ main(void)
 {
 	Suite *s = suite_create("exposition");
 	TCase *c = tcase_create("exposition");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	suite_add_tcase(s, c);
 	tcase_add_checked_fixture(c, setup, teardown);
@@ -250,8 +248,5 @@ main(void)
 	tcase_add_test(c, each_series_comes_once_whatever_comes_and_goes_meanwhile);
 	tcase_add_test(
 	    c, a_family_that_leaves_or_is_replaced_under_way_is_not_begun_again);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP door, with a real daemon behind it: routes, methods, health. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "suite.h"
 
 #define PAGE_TYPE "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
 
@@ -405,8 +405,6 @@ main(void)
 {
 	Suite *s = suite_create("http");
 	TCase *t = tcase_create("http");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, the_page_has_the_type_that_prometheus_wants);
@@ -422,9 +420,5 @@ main(void)
 	tcase_add_test(t, requests_are_counted_by_path_and_code);
 	tcase_add_test(t, a_part_of_the_page_can_be_picked);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

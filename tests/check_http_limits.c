@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP clients that are slow, greedy or gone, and pages longer than a slice. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "suite.h"
 
 #define SERIES	       4000
 #define SERIES_AT_ONCE 50
@@ -493,8 +493,6 @@ main(void)
 {
 	Suite *s = suite_create("http_limits");
 	TCase *t = tcase_create("http_limits");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_long_page_comes_whole_in_chunks_and_without);
@@ -512,9 +510,5 @@ main(void)
 	tcase_add_test(t, without_descriptors_it_waits_and_does_not_spin);
 	tcase_add_test(t, descriptors_are_back_after_many_clients);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Workers that die, and what the daemon sees of it: real processes, killed for real. */
-#include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "message.h"
 #include "rig.h"
+#include "suite.h"
 
 #define FOLDED	"dynamo_metricsd_sessions_folded_total"
 #define WORKERS "dynamo_metricsd_workers"
@@ -400,8 +400,6 @@ main(void)
 {
 	Suite *s = suite_create("ingest_death");
 	TCase *t = tcase_create("ingest_death");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_killed_worker_is_folded_at_once);
@@ -415,9 +413,5 @@ main(void)
 	tcase_add_test(t, a_child_may_go_on_with_a_connection_that_has_no_session);
 	tcase_add_test(t, the_dead_leave_no_descriptors_behind);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Log lines: levels, one line whatever is in it, and floods that stay short. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "suite.h"
 
 struct lines {
 	size_t n;
@@ -147,8 +147,6 @@ main(void)
 {
 	Suite *s = suite_create("log");
 	TCase *t = tcase_create("log");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(t, a_line_has_its_level_in_front);
 	tcase_add_test(t, a_line_below_the_level_is_not_written);
@@ -159,9 +157,5 @@ main(void)
 	tcase_add_test(t, words_and_levels_belong_together);
 	tcase_add_test(t, without_a_function_it_writes_to_standard_error);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

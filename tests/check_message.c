@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The frames of PROTOCOL.md are what message.c writes, and what it reads. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "golden.h"
 #include "sp.h"
+#include "suite.h"
 
 /* ---- Frames ------------------------------------------------------------ */
 
@@ -286,11 +286,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite());
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a message says when it is decoded, and what no message can say. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "golden.h"
+#include "suite.h"
 
 /* ---- What a decoded message says ---------------------------------------- */
 
@@ -427,11 +427,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite());
 }

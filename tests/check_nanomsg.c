@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Our SP numbers are nanomsg's: proved by the compiler, against its headers. */
-#include <check.h>
 
 #include <nanomsg/nn.h>
 #include <nanomsg/ipc.h>
@@ -10,6 +9,7 @@
 #include <sys/un.h>
 
 #include "sp.h"
+#include "suite.h"
 
 _Static_assert((int)SP_REQ == NN_REQ, "REQ");
 _Static_assert((int)SP_REP == NN_REP, "REP");
@@ -54,11 +54,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite());
 }

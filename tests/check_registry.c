@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "talk.h"
+#include "suite.h"
 
 static struct talk *t;
 static struct talk_worker *a, *b;
@@ -591,8 +591,6 @@ main(void)
 {
 	Suite *s = suite_create("registry");
 	TCase *c = tcase_create("registry");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	suite_add_tcase(s, c);
 	tcase_add_checked_fixture(c, setup, teardown);
@@ -632,8 +630,5 @@ main(void)
 	tcase_add_test(c, dropped_updates_are_a_cell_of_every_worker);
 	tcase_add_test(c, the_first_help_stays_and_another_is_logged_once);
 	tcase_add_test(c, thousands_of_series_come_and_go_without_a_trace);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

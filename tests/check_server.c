@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the daemon starts, and how it ends. */
 #include <arpa/inet.h>
-#include <check.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "suite.h"
 
 #define ADD_ONE "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}"
 
@@ -412,14 +412,8 @@ main(void)
 {
 	Suite *s = suite_create("server");
 	TCase *t = tcase_create("server");
-	SRunner *runner;
-	int failed;
 
 	add_tests(t);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be in the way of a daemon that starts: it says so, and harms nothing. */
-#include <check.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "suite.h"
 
 static void
 in_folder(const struct rig *r, const char *name, char out[256])
@@ -236,8 +236,6 @@ main(void)
 {
 	Suite *s = suite_create("server_start");
 	TCase *t = tcase_create("server_start");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_taken_port_is_said_with_what_to_do);
@@ -250,9 +248,5 @@ main(void)
 	tcase_add_test(t, a_link_in_place_of_the_lock_is_not_followed);
 	tcase_add_test(t, of_many_that_start_at_once_one_serves);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

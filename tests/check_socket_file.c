@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A socket's path belongs to one holder at a time, however holders come and go. */
-#include <check.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "socket_file.h"
+#include "suite.h"
 
 enum { RIVALS = 4, ROUNDS = 1500 };
 
@@ -98,17 +98,11 @@ main(void)
 {
 	Suite *s = suite_create("socket_file");
 	TCase *t = tcase_create("socket_file");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, rivals_never_hold_it_together);
 	tcase_add_test(t, the_lock_of_a_dead_holder_is_free);
 	tcase_add_test(t, closing_nothing_is_fine);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

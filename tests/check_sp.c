@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SP's header, frames and backtraces, and what an address is. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sp.h"
+#include "suite.h"
 
 START_TEST(a_header_names_its_protocol)
 {
@@ -191,11 +191,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite());
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "strbuf.h"
+#include "suite.h"
 
 struct value_case {
 	double value;
@@ -197,8 +197,6 @@ main(void)
 {
 	Suite *s = suite_create("strbuf");
 	TCase *c = tcase_create("strbuf");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 60);
@@ -210,8 +208,5 @@ main(void)
 	tcase_add_test(c, text_grows_and_stays_whole);
 	tcase_add_test(c, an_impossible_length_fails_and_stays_failed);
 	tcase_add_test(c, json_strings_are_escaped);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

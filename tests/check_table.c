@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <check.h>
 #include <stdlib.h>
 
 #include "table.h"
 #include "texts.h"
+#include "suite.h"
 
 /* An index of numbers whose keys are themselves, hashed so that many collide. */
 static uint64_t
@@ -112,16 +112,11 @@ main(void)
 {
 	Suite *s = suite_create("table");
 	TCase *c = tcase_create("table");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	suite_add_tcase(s, c);
 	tcase_add_test(c, an_index_finds_what_was_added_and_not_what_was_removed);
 	tcase_add_test(c, items_of_a_slab_never_move_and_numbers_are_used_again);
 	tcase_add_test(c, a_text_is_kept_once_escaped_and_goes_with_its_last_holder);
 	tcase_add_test(c, different_bytes_hash_differently_also_in_the_last_ones);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bounded reader and writer: what fits, what does not, and that errors stick. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "wire.h"
+#include "suite.h"
 
 /* ---- Reading ----------------------------------------------------------- */
 
@@ -307,11 +307,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite());
 }

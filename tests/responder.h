@@ -99,8 +99,8 @@ double responder_value(struct responder *r, const char *child, uint32_t i);
 /* In how many live sessions a child is defined. */
 size_t responder_holders(struct responder *r, const char *child);
 /* Wait until it is so. */
-void
-responder_wait_value(struct responder *r, const char *child, uint32_t i, double value);
+void responder_wait_value(
+    struct responder *r, const char *child, uint32_t i, double value);
 void responder_wait_seen(struct responder *r, enum message_type type, uint32_t n);
 uint32_t responder_connections(struct responder *r);
 uint32_t responder_seen(struct responder *r, enum message_type type);

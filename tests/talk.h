@@ -30,8 +30,8 @@ struct talk {
 #define TALK_STORE 0x1122334455667788U
 
 /* Defaults, but for what limits and options say (either may be NULL). */
-struct talk *
-talk_new(const struct registry_limits *limits, const struct apply_options *options);
+struct talk *talk_new(
+    const struct registry_limits *limits, const struct apply_options *options);
 void talk_free(struct talk *t);
 
 struct talk_worker {
@@ -71,13 +71,13 @@ struct talk_metric {
 /* One DEFINE with one metric and, unless values is NULL, a child "1,2" of it at cell. */
 enum message_type talk_define(struct talk_worker *w, const struct talk_metric *metric,
     const char *values, uint32_t cell);
-enum message_type
-talk_child(struct talk_worker *w, uint32_t metric, const char *values, uint32_t cell);
+enum message_type talk_child(
+    struct talk_worker *w, uint32_t metric, const char *values, uint32_t cell);
 /* The reason of the first refused item of the last ACK, or REASON_NONE. */
 enum reason talk_refused(struct talk *t);
 /* count values from cell on. */
-enum message_type
-talk_update(struct talk_worker *w, uint32_t cell, size_t count, const double *values);
+enum message_type talk_update(
+    struct talk_worker *w, uint32_t cell, size_t count, const double *values);
 enum message_type talk_set(struct talk_worker *w, uint32_t cell, double value);
 enum message_type talk_remove(struct talk_worker *w, uint32_t cell);
 enum message_type talk_ping(struct talk_worker *w);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * suite.h - the end of every test program.
+ */
+#ifndef SUITE_H
+#define SUITE_H
+
+#include <check.h>
+#include <stdlib.h>
+
+/* Run the suite, which is released; returns the exit status of main(). */
+static inline int
+suite_run(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif /* SUITE_H */
