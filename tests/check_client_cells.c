@@ -465,7 +465,7 @@ in_child(int (*fn)(dynm_counter, dynm_gauge, dynm_histogram), dynm_counter c,
     dynm_gauge g, dynm_histogram h)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid = fork_safely();
 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0)
@@ -492,7 +492,7 @@ static int
 forks_again(dynm_counter c, dynm_gauge g, dynm_histogram h)
 {
 	int status, r = starts_anew(c, g, h);
-	pid_t pid = fork();
+	pid_t pid = fork_safely();
 
 	if (pid == 0)
 		_exit(starts_anew(c, g, h));

@@ -241,7 +241,9 @@ START_TEST(an_idle_library_comes_back_by_itself)
 {
 	dynm_counter c = dynm_counter_create(at, "c_total", "");
 
+	pthread_mutex_lock(&d.lock);
 	d.lease_ms = 3 * 1000 * 2 * RESPONDER_SECONDS;
+	pthread_mutex_unlock(&d.lock);
 	dynm_counter_inc(c);
 	flush();
 	responder_leave(&d);
@@ -689,13 +691,13 @@ START_TEST(a_child_is_a_worker_of_its_own)
 	dynm_counter_add(c, 100);
 	flush();
 	for (int i = 0; i < 8; i++) {
-		pid_t pid = fork();
+		pid_t pid = fork_safely();
 
 		if (pid == 0) {
 			dynm_gauge_set(g, 1);
 			for (int k = 0; k < 1000; k++)
 				dynm_counter_inc(c);
-			_exit(dynm_flush(rt, PATIENT_MS));
+			_exit((int)dynm_flush(rt, PATIENT_MS));
 		}
 		dynm_counter_inc(c);
 		wait_child(pid);
@@ -718,10 +720,10 @@ START_TEST(a_child_does_not_define_what_was_removed_before_the_fork)
 	(void)dynm_with(vec, "b");
 	flush();
 	dynm_remove(vec, "a");
-	pid = fork();
+	pid = fork_safely();
 	if (pid == 0) {
 		dynm_counter_inc(dynm_with(vec, "b"));
-		_exit(dynm_flush(rt, PATIENT_MS));
+		_exit((int)dynm_flush(rt, PATIENT_MS));
 	}
 	wait_child(pid);
 	ck_assert_uint_eq(responder_holders(&d, "v_total{b}"), 2);
@@ -746,10 +748,10 @@ START_TEST(a_child_of_a_parent_that_waits_can_wait_too)
 	for (int i = 0; i < 3; i++)
 		pthread_create(&t[i], NULL, wait_for_ever, NULL);
 	poll(NULL, 0, 50);
-	pid = fork();
+	pid = fork_safely();
 	if (pid == 0) {
 		dynm_counter_inc(c);
-		_exit(dynm_flush(rt, PATIENT_MS));
+		_exit((int)dynm_flush(rt, PATIENT_MS));
 	}
 	responder_listen(&d);
 	wait_child(pid);
@@ -764,7 +766,7 @@ START_TEST(without_threads_it_starts_when_there_are_some)
 {
 	struct rlimit old, none;
 	int status;
-	pid_t pid = fork();
+	pid_t pid = fork_safely();
 
 	if (pid == 0) {
 		dynm_options o = { .address = d.address, .flush_ms = FLUSH_MS };
@@ -802,7 +804,7 @@ START_TEST(a_child_that_only_updates_reports_by_itself)
 	pid_t pid;
 
 	flush();
-	pid = fork();
+	pid = fork_safely();
 	if (pid == 0) {
 		dynm_gauge_set(g, 5);
 		for (;;)
@@ -819,7 +821,7 @@ START_TEST(a_child_that_uses_nothing_is_never_seen)
 	(void)dynm_counter_create(at, "c_total", "");
 	flush();
 	for (int i = 0; i < 5; i++) {
-		pid_t pid = fork();
+		pid_t pid = fork_safely();
 
 		if (pid == 0) {
 			poll(NULL, 0, 3 * FLUSH_MS);
@@ -854,7 +856,7 @@ START_TEST(a_child_and_a_closed_runtime_hold_no_descriptor)
 	open_runtime(FLUSH_MS);
 	(void)dynm_counter_create(at, "c_total", "");
 	flush();
-	pid = fork();
+	pid = fork_safely();
 	if (pid == 0)
 		_exit(open_descriptors() == before + 1 ? 0 : 1); /* the responder's end */
 	wait_child(pid);

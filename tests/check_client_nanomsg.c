@@ -82,7 +82,7 @@ start_server(void)
 	int fds[2];
 
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	server = fork();
+	server = fork_safely();
 	ck_assert_int_ge(server, 0);
 	if (server == 0)
 		serve(fds[1]);

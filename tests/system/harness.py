@@ -75,7 +75,7 @@ class Daemon:
         self.arguments = list(arguments)
         self.environment = clean_environment(**{
             "DYN_METRICSD_ADDRESS": self.address, "DYN_SYSTEM_PORT": "0",
-            "DYN_METRICSD_STATE": os.path.join(self.folder, "state"), **environment})
+            **environment})
         self.process = None
         self.port = None
 
