@@ -666,7 +666,8 @@ START_TEST(closing_waits_an_interval_at_most)
 	responder_be(&d, RESPONDER_SILENT);
 	began = dynm_now();
 	dynm_close(rt);
-	ck_assert_double_lt(dynm_now() - began, 0.5);
+	/* not for the lease, 15 s */
+	ck_assert_double_lt(dynm_now() - began, 10);
 	responder_be(&d, RESPONDER_WELL);
 	open_runtime(FLUSH_MS);
 }

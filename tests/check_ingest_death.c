@@ -136,20 +136,22 @@ report(const struct rig *r)
 	worker_begin(r);
 }
 
+/* So that a worker is folded in time only if its death is seen. */
+static const struct rig_setting patient = {
+	.file = "{\"ingest\": {\"lease_ms\": 3600000, \"grace_ms\": 3600000}}"
+};
+
 START_TEST(a_killed_worker_is_folded_at_once)
 {
 	struct rig r;
-	uint64_t began_ms;
 	pid_t pid;
 
-	rig_start(&r, NULL);
+	rig_start(&r, &patient);
 	pid = spawn(report, &r);
 	ck_assert_double_eq(rig_sample(&r, WORKERS), 1);
 	ck_assert_double_eq(rig_sample(&r, "dynamo_level"), 3);
-	began_ms = rig_now_ms();
 	kill_hard(pid);
 	rig_wait_sample(&r, FOLDED, 1);
-	ck_assert_uint_lt(rig_now_ms() - began_ms, 1000);
 	ck_assert_double_eq(rig_sample(&r, WORKERS), 0);
 	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 7);
 	ck_assert_double_eq(rig_sample(&r, "dynamo_level"), -1);
@@ -163,7 +165,7 @@ START_TEST(a_killed_worker_that_nobody_waits_for_is_folded_at_once)
 	struct rig r;
 	pid_t pid;
 
-	rig_start(&r, NULL);
+	rig_start(&r, &patient);
 	pid = spawn(report, &r);
 	kill(pid, SIGKILL);
 	rig_wait_sample(&r, FOLDED, 1);
@@ -183,18 +185,15 @@ report_and_close(const struct rig *r)
 /* As a process does that takes its time to exit. */
 START_TEST(a_worker_that_closes_and_dies_a_moment_later_is_folded_at_once)
 {
-	uint64_t began_ms;
 	struct rig r;
 	pid_t pid;
 
-	rig_start(&r, NULL);
+	rig_start(&r, &patient);
 	pid = spawn(report_and_close, &r);
 	rig_pause_ms(100);
 	ck_assert_double_eq(rig_sample(&r, FOLDED), 0);
-	began_ms = rig_now_ms();
 	kill_hard(pid);
 	rig_wait_sample(&r, FOLDED, 1);
-	ck_assert_uint_lt(rig_now_ms() - began_ms, 1000);
 	rig_stop(&r);
 }
 END_TEST
