@@ -4,37 +4,7 @@
 
 #define FAMILY_BIT 1U
 
-/* ---- Lists ------------------------------------------------------------- */
-
-void
-collect_push_define(struct collect *c, struct slab *slab)
-{
-	if (slab->defining)
-		return;
-	slab->defining = true;
-	slab->define_next = NULL;
-	*(c->define.first ? &c->define.last->define_next : &c->define.first) = slab;
-	c->define.last = slab;
-}
-
-static void
-push_to(struct slab_list *list, struct slab *slab)
-{
-	slab->looking = true;
-	slab->cursor = 0;
-	slab->look_next = NULL;
-	*(list->first ? &list->last->look_next : &list->first) = slab;
-	list->last = slab;
-}
-
-void
-collect_push_look(struct collect *c, struct slab *slab)
-{
-	if (slab->looking)
-		slab->cursor = 0;
-	else
-		push_to(&c->look, slab);
-}
+/* ---- Children ---------------------------------------------------------- */
 
 static struct slab *
 slab_of(const struct dynm_series *s)
@@ -283,7 +253,7 @@ update(void *arg, struct session *session)
 		c->look.first = slab->look_next;
 		slab->looking = false;
 		if (torn)
-			push_to(&c->torn, slab);
+			collect_push_to(&c->torn, slab);
 		if (!all)
 			return;
 	}
@@ -300,7 +270,7 @@ collect_torn(struct collect *c)
 {
 	for (struct slab *slab; (slab = c->torn.first) != NULL;) {
 		c->torn.first = slab->look_next;
-		push_to(&c->look, slab);
+		collect_push_to(&c->look, slab);
 	}
 }
 

@@ -13,9 +13,37 @@ collect_first_slab(const struct store *st)
 	return __atomic_load_n(&st->slabs, __ATOMIC_ACQUIRE);
 }
 
-/* collect.c: put a slab on a list, unless it is there. */
-void collect_push_define(struct collect *c, struct slab *slab);
-void collect_push_look(struct collect *c, struct slab *slab);
+/* Put a slab on a list, unless it is there; one that is looked at already is begun again.
+ */
+static inline void
+collect_push_define(struct collect *c, struct slab *slab)
+{
+	if (slab->defining)
+		return;
+	slab->defining = true;
+	slab->define_next = NULL;
+	*(c->define.first ? &c->define.last->define_next : &c->define.first) = slab;
+	c->define.last = slab;
+}
+
+static inline void
+collect_push_to(struct slab_list *list, struct slab *slab)
+{
+	slab->looking = true;
+	slab->cursor = 0;
+	slab->look_next = NULL;
+	*(list->first ? &list->last->look_next : &list->first) = slab;
+	list->last = slab;
+}
+
+static inline void
+collect_push_look(struct collect *c, struct slab *slab)
+{
+	if (slab->looking)
+		slab->cursor = 0;
+	else
+		collect_push_to(&c->look, slab);
+}
 
 /* collect_remove.c: REMOVE and its answer, as session_source has them. */
 uint32_t collect_put_removed(void *arg, struct wire_writer *w, uint32_t max);
