@@ -247,6 +247,7 @@ ask(struct flush *f, uint64_t now)
 		begin_pass(f, now);
 		return true;
 	}
+	wish.update = false; /* the pass may have ended above */
 	wish.ping = now + slack >= ping_at(f);
 	wish.bye = f->final;
 	if (!wish.bye && want_expose(f))
