@@ -32,38 +32,6 @@ mode_of(const char *path)
 	return st.st_mode & 07777;
 }
 
-static bool
-exists(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0;
-}
-
-static void
-write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static int
-bind_unix(const char *path, int type)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	return fd;
-}
-
-#define check_says(text, part) \
-	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in: %s", part, text)
-
 /* ---- Starting ---------------------------------------------------------- */
 
 START_TEST(the_socket_is_for_its_owner_and_group_and_the_port_is_in_a_file)
@@ -110,7 +78,7 @@ START_TEST(a_folder_that_cannot_be_made_is_said)
 	rig_make(&r);
 	snprintf(r.socket, sizeof(r.socket), "%s/no/such/i.ipc", r.folder);
 	text = rig_fail(&r, NULL);
-	check_says(text, "cannot be made: No such file or directory");
+	rig_check_says(text, "cannot be made: No such file or directory");
 	rig_remove(&r, NULL);
 }
 END_TEST
@@ -126,10 +94,10 @@ START_TEST(the_port_file_can_be_elsewhere)
 	snprintf(setting_text, sizeof(setting_text),
 	    "{\"http\": {\"port_file\": \"%s\"}}", path);
 	rig_serve(&r, &setting);
-	ck_assert(exists(path));
+	ck_assert(rig_exists(path));
 	kill(r.pid, SIGTERM);
 	rig_wait_ended(&r);
-	ck_assert(!exists(path));
+	ck_assert(!rig_exists(path));
 	rig_remove(&r, NULL);
 }
 END_TEST
@@ -147,7 +115,7 @@ START_TEST(the_port_file_is_in_the_runtime_folder)
 	snprintf(variable, sizeof(variable), "RUNTIME_DIRECTORY=%s:/nonexistent", path);
 	rig_serve(&r, &setting);
 	in_folder(&r, "runtime/http.port", path);
-	ck_assert(exists(path));
+	ck_assert(rig_exists(path));
 	kill(r.pid, SIGTERM);
 	rig_wait_ended(&r);
 	rig_remove(&r, "runtime");
@@ -168,7 +136,7 @@ START_TEST(http_can_be_off)
 		rig_start(&r, &setting);
 		ck_assert_uint_eq(r.port, 0);
 		in_folder(&r, "http.port", path);
-		ck_assert(!exists(path));
+		ck_assert(!rig_exists(path));
 		ck_assert(rig_has_logged(&r, "HTTP disabled"));
 		rig_count(&r, "n", 1);
 		rig_stop(&r);
@@ -331,14 +299,14 @@ START_TEST(files_that_are_no_longer_ours_are_left)
 
 	rig_start(&r, NULL);
 	unlink(r.socket);
-	fd = bind_unix(r.socket, SOCK_STREAM);
+	fd = rig_bind_unix(r.socket, SOCK_STREAM);
 	in_folder(&r, "http.port", port);
 	unlink(port);
-	write_file(port, "another's");
+	rig_write_file(port, "another's");
 	kill(r.pid, SIGTERM);
 	rig_wait_ended(&r);
-	ck_assert(exists(r.socket));
-	ck_assert(exists(port));
+	ck_assert(rig_exists(r.socket));
+	ck_assert(rig_exists(port));
 	close(fd);
 	unlink(port);
 	rig_remove(&r, "ingest.ipc");

@@ -20,38 +20,6 @@ in_folder(const struct rig *r, const char *name, char out[256])
 	snprintf(out, 256, "%s/%s", r->folder, name);
 }
 
-static bool
-exists(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0;
-}
-
-static void
-write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static int
-bind_unix(const char *path, int type)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	return fd;
-}
-
-#define check_says(text, part) \
-	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in: %s", part, text)
-
 START_TEST(a_taken_port_is_said_with_what_to_do)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
@@ -70,8 +38,8 @@ START_TEST(a_taken_port_is_said_with_what_to_do)
 	snprintf(variable, sizeof(variable), "DYN_SYSTEM_PORT=%u", ntohs(a.sin_port));
 	rig_make(&r);
 	text = rig_fail(&r, &setting);
-	check_says(text, "is taken, most likely by a Dynamo process");
-	check_says(text, "set DYN_SYSTEM_PORT to another port");
+	rig_check_says(text, "is taken, most likely by a Dynamo process");
+	rig_check_says(text, "set DYN_SYSTEM_PORT to another port");
 	close(fd);
 	rig_remove(&r, NULL);
 }
@@ -84,7 +52,7 @@ START_TEST(a_host_that_is_not_ours_is_said)
 	struct rig r;
 
 	rig_make(&r);
-	check_says(rig_fail(&r, &setting), "192.0.2.1 is no address of this machine");
+	rig_check_says(rig_fail(&r, &setting), "192.0.2.1 is no address of this machine");
 	rig_remove(&r, NULL);
 }
 END_TEST
@@ -98,8 +66,8 @@ START_TEST(a_second_daemon_is_refused_and_the_first_goes_on)
 	rig_make(&second);
 	memcpy(second.socket, first.socket, sizeof(second.socket));
 	text = rig_fail(&second, NULL);
-	check_says(text, "another dynamo-metricsd has ");
-	check_says(text, first.socket);
+	rig_check_says(text, "another dynamo-metricsd has ");
+	rig_check_says(text, first.socket);
 	rig_remove(&second, NULL);
 	rig_count(&first, "n", 1);
 	rig_stop(&first);
@@ -112,10 +80,10 @@ START_TEST(another_server_that_answers_is_left_alone)
 	int fd;
 
 	rig_make(&r);
-	fd = bind_unix(r.socket, SOCK_STREAM);
+	fd = rig_bind_unix(r.socket, SOCK_STREAM);
 	ck_assert_int_eq(listen(fd, 1), 0);
-	check_says(rig_fail(&r, NULL), "another server answers at ");
-	ck_assert(exists(r.socket));
+	rig_check_says(rig_fail(&r, NULL), "another server answers at ");
+	ck_assert(rig_exists(r.socket));
 	close(fd);
 	rig_remove(&r, "ingest.ipc");
 }
@@ -127,9 +95,9 @@ START_TEST(another_kind_of_socket_is_left_alone)
 	int fd;
 
 	rig_make(&r);
-	fd = bind_unix(r.socket, SOCK_DGRAM);
-	check_says(rig_fail(&r, NULL), "is left alone");
-	ck_assert(exists(r.socket));
+	fd = rig_bind_unix(r.socket, SOCK_DGRAM);
+	rig_check_says(rig_fail(&r, NULL), "is left alone");
+	ck_assert(rig_exists(r.socket));
 	close(fd);
 	rig_remove(&r, "ingest.ipc");
 }
@@ -143,7 +111,7 @@ START_TEST(a_stale_socket_is_taken_over)
 	rig_count(&r, "n", 1);
 	kill(r.pid, SIGKILL);
 	waitpid(r.pid, NULL, 0);
-	ck_assert(exists(r.socket));
+	ck_assert(rig_exists(r.socket));
 	rig_serve(&r, NULL);
 	rig_count(&r, "n", 1);
 	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 1);
@@ -158,20 +126,20 @@ START_TEST(a_file_at_the_path_is_left_alone)
 	FILE *f;
 
 	rig_make(&r);
-	write_file(r.socket, "precious");
-	check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
+	rig_write_file(r.socket, "precious");
+	rig_check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
 	f = fopen(r.socket, "r");
 	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
 	fclose(f);
 	ck_assert_str_eq(text, "precious");
 	unlink(r.socket);
 	ck_assert_int_eq(mkdir(r.socket, 0700), 0);
-	check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
+	rig_check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
 	rmdir(r.socket);
 	in_folder(&r, "target", target);
 	ck_assert_int_eq(symlink(target, r.socket), 0);
-	check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
-	ck_assert(!exists(target));
+	rig_check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
+	ck_assert(!rig_exists(target));
 	rig_remove(&r, "ingest.ipc");
 }
 END_TEST
@@ -185,8 +153,8 @@ START_TEST(a_link_in_place_of_the_lock_is_not_followed)
 	in_folder(&r, "ingest.ipc.lock", lock);
 	in_folder(&r, "target", target);
 	ck_assert_int_eq(symlink(target, lock), 0);
-	check_says(rig_fail(&r, NULL), "cannot be opened");
-	ck_assert(!exists(target));
+	rig_check_says(rig_fail(&r, NULL), "cannot be opened");
+	ck_assert(!rig_exists(target));
 	rig_remove(&r, "ingest.ipc.lock");
 }
 END_TEST

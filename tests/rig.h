@@ -97,4 +97,14 @@ char *rig_get(const struct rig *r, const char *path);
 double rig_sample(const struct rig *r, const char *sample);
 void rig_wait_sample(const struct rig *r, const char *sample, double value);
 
+/* ---- Files ------------------------------------------------------------- */
+
+bool rig_exists(const char *path);
+void rig_write_file(const char *path, const char *text);
+/* A Unix socket of a type bound to path, not listening; the caller closes it. */
+int rig_bind_unix(const char *path, int type);
+
+#define rig_check_says(text, part) \
+	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in: %s", part, text)
+
 #endif /* RIG_H */
