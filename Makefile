@@ -17,6 +17,7 @@ BINDIR     ?= $(PREFIX)/bin
 SBINDIR    ?= $(PREFIX)/sbin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+DATADIR    ?= $(PREFIX)/share
 SYSCONFDIR ?= /etc
 
 PKG    ?= pkg-config
@@ -63,7 +64,9 @@ DAEMON := $(call objects,$(filter-out daemon/main.c,$(call sources,daemon)))
 CTL    := $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 CHECKS := $(filter $(or $(T),%),$(patsubst tests/check_%.c,%,$(sort $(wildcard tests/check_*.c))))
 PEERS  := $(patsubst tests/system/peer_%.c,%,$(sort $(wildcard tests/system/peer_*.c)))
-TESTUTIL := $(call objects,$(filter-out tests/check_%,$(call sources,tests)))
+FAILING := $(BUILD)/tests/failing.o
+TESTUTIL := $(filter-out $(FAILING),$(call objects,\
+	$(filter-out tests/check_%,$(call sources,tests))))
 EXAMPLES := $(basename $(sort $(wildcard client/examples/*.c client/examples/*.cpp)))
 SYSTEST  := $(basename $(filter-out tests/system/peer_%,$(call sources,tests/system)))
 
@@ -81,8 +84,8 @@ systest  := $(SYSTEST:%=$(BUILD)/%)
 
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $(@:$(BUILD)/%=%);)
 
-.PHONY: all programs tests check system test run demo deps test-deps asan tsan valgrind \
-	install uninstall check-layers check-header format format-check show-abort clean help FORCE
+.PHONY: all programs tests check system scale test run demo docs deps test-deps asan tsan valgrind \
+	mutants install uninstall check-layers check-header format format-check show-abort clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -126,7 +129,7 @@ $(daemon): $(BUILD)/daemon/main.o $(DAEMON) $(PROTO)
 	$(call quiet,LD)$(link) $(call pkg_libs,$(DAEMON_PKGS)) -lm
 
 $(ctl): $(BUILD)/ctl/main.o $(CTL) $(PROTO)
-	$(call quiet,LD)$(link) $(call pkg_libs,$(CTL_PKGS))
+	$(call quiet,LD)$(link) $(call pkg_libs,$(CTL_PKGS)) -pthread
 
 # One object that shows its API alone: a program may have a wire_put_text() of its own.
 $(BUILD)/libdynamo-metrics.o: $(CLIENT) $(PROTO)
@@ -167,9 +170,11 @@ $(BUILD)/tests/part-client.a: $(CLIENT) $(PROTO)
 $(BUILD)/tests/part-ctl.a: $(CTL) $(PROTO)
 $(BUILD)/tests/part-daemon.a: $(DAEMON) $(CLIENT) $(PROTO)
 $(BUILD)/tests/part-util.a: $(TESTUTIL)
-$(BUILD)/tests/part-%.a: $(flags)
+# What a part allocates can be refused by a test: tests/failing.h.
+$(BUILD)/tests/part-%.a: $(flags) tests/failing.syms
 	@mkdir -p $(@D); rm -f $@
 	$(call quiet,AR)$(AR) rcs $@ $(filter %.o,$^)
+	$(if $(filter util,$*),,@$(OBJCOPY) --redefine-syms=tests/failing.syms $@)
 
 part_of = $(if $(filter client_%,$(1)),client,$(if $(filter ctl_% ctl,$(1)),ctl,$(if \
 	$(wildcard proto/$(firstword $(subst _, ,$(1))).c),proto,daemon)))
@@ -180,7 +185,7 @@ pkgs_daemon := $(TEST_PKGS) $(DAEMON_PKGS)
 
 define check_rule
 $(BUILD)/tests/check_$(1): $(BUILD)/tests/check_$(1).o $(BUILD)/tests/part-util.a \
-		$(BUILD)/tests/part-$(call part_of,$(1)).a
+		$(BUILD)/tests/part-$(call part_of,$(1)).a $(FAILING)
 	$$(call quiet,LD)$$(link) $$(call pkg_libs,$$(pkgs_$(call part_of,$(1)))) -lm -pthread
 endef
 $(foreach t,$(CHECKS),$(eval $(call check_rule,$(t))))
@@ -195,7 +200,8 @@ user_libs = -L$(BUILD) -ldynamo-metrics -Wl,-rpath,'$$ORIGIN/../..' -lm -pthread
 $(systest): $(BUILD)/%: $(BUILD)/%.o $(so) $(sodev)
 	$(call quiet,LD)$(link) $(user_libs)
 $(examples): $(BUILD)/%: $(BUILD)/%.o $(so) $(sodev)
-	$(call quiet,LD)$(if $(wildcard $*.cpp),$(link_cxx),$(link)) $(user_libs)
+	$(call quiet,LD)$(if $(wildcard $*.cpp),$(link_cxx),$(link)) \
+		$(if $(findstring nanomsg,$*),$(call pkg_libs,nanomsg),$(user_libs))
 
 programs: all $(examples) $(systest) $(peers)
 tests: $(if $(T),,programs) $(checks)	## build the tests without running them
@@ -210,12 +216,15 @@ check: tests	## run the unit tests
 system: programs	## run the end-to-end tests: real workers, daemon and Prometheus
 	@$(test_env) $(PYTHON) tests/system/run $(SYSTEM_TESTS)
 
+scale: programs	## the end-to-end tests of many series, with a million of them
+	@$(test_env) DYNM_SCALE=1000000 $(PYTHON) tests/system/run test_scale
+
 test: test-deps	## install what is missing, build, run all tests
 	+@$(MAKE) --no-print-directory check
 	+@$(MAKE) --no-print-directory system
 
-# Sanitizers and valgrind take their time.
-slowly = CK_TIMEOUT_MULTIPLIER="$${CK_TIMEOUT_MULTIPLIER:-$(1)}" $(MAKE) --no-print-directory
+# Sanitizers and valgrind take their time: JOBS suites run at once.
+slowly = JOBS="$${JOBS:-$$(nproc)}" CK_TIMEOUT_MULTIPLIER="$${CK_TIMEOUT_MULTIPLIER:-$(1)}" $(MAKE) --no-print-directory
 VALGRIND ?= valgrind -q --error-exitcode=9 --leak-check=full --fair-sched=try \
 	--errors-for-leak-kinds=definite --show-leak-kinds=definite
 
@@ -224,7 +233,11 @@ asan:	## the unit tests, with the address and undefined behaviour sanitizers
 tsan:	## the unit tests, with the thread sanitizer
 	+@TSAN_OPTIONS="$${TSAN_OPTIONS:-die_after_fork=0}" $(call slowly,5) SAN=thread check
 valgrind:	## the unit tests under valgrind
-	+@$(call slowly,20) RUNNER='$(VALGRIND)' check
+	+@WHOLE=1 $(call slowly,20) RUNNER='$(VALGRIND)' check
+
+# SHARE=1/3 SEED=text: a part of them; JOBS=n at once; MUTANTS='name...': these.
+mutants:	## break the program in each way of tests/mutants/, show which test notices
+	@$(test_env) tests/mutate $(MUTANTS)
 
 # ---- Trying it -----------------------------------------------------------------------------
 
@@ -240,6 +253,9 @@ demo: all $(examples)
 
 show-abort: programs	## 17 bytes that abort a libnanomsg server, and not this daemon
 	@$(test_env) $(PYTHON) tests/system/show_abort.py
+
+docs: $(BUILD)/tests/check_config_reload	## write the table of keys into conf/ and docs/
+	@DYNM_WRITE=1 $<
 
 # ---- Checks of the source ------------------------------------------------------------------
 
@@ -262,6 +278,8 @@ format-check:	## fail where the source is not formatted
 installed := \
 	$(daemon):$(SBINDIR)/dynamo-metricsd:755 \
 	$(ctl):$(BINDIR)/dynamo-metricsctl:755 \
+	ctl/completion.bash:$(DATADIR)/bash-completion/completions/dynamo-metricsctl:644 \
+	ctl/_dynamo-metricsctl:$(DATADIR)/zsh/site-functions/_dynamo-metricsctl:644 \
 	$(lib):$(LIBDIR)/libdynamo-metrics.a:644 \
 	$(so):$(LIBDIR)/$(soname):644 \
 	client/include/dynamo/metrics.h:$(INCLUDEDIR)/dynamo/metrics.h:644 \

@@ -2,41 +2,78 @@
 #include "collect_parts.h"
 #include "sums.h"
 
-#define FAMILY_BIT 1U
+#define FAMILY_BIT   1U
+#define PREFIX_BYTES sizeof("the daemon refuses the metric '': ")
 
 /* ---- Children ---------------------------------------------------------- */
 
-static struct slab *
-slab_of(const struct dynm_series *s)
-{
-	return (struct slab *)(uintptr_t)blocks_slab[s->block];
-}
-
 /* ---- Refusals ---------------------------------------------------------- */
 
-static void
-count_refused(struct collect *c, struct dynm_series *s)
+/* What others have may be gone later, and so may a limit be free again. */
+static enum series_state
+refused_state(enum reason reason)
 {
-	s->state = SERIES_REFUSED;
-	__atomic_fetch_add(&c->refused, 1, __ATOMIC_RELAXED);
+	switch ((int)reason) {
+	case REASON_TYPE:
+	case REASON_MERGE:
+	case REASON_BOUNDS:
+	case REASON_COLLISION:
+	case REASON_LIMIT:
+	case REASON_MEMORY:
+		return SERIES_WAITING;
+	}
+	return SERIES_REFUSED;
 }
 
 static void
-report_metric(struct collect *c, const struct dynm_family *f, enum reason reason,
-    struct wire_text text)
+count_refused(struct collect *c, struct dynm_series *s, enum series_state state)
 {
-	report_error(c->store->report, report_code(reason),
-	    "the daemon refuses the metric '%.60s': %.*s", f->name, (int)text.bytes,
-	    text.at);
+	s->state = (uint8_t)state;
+	__atomic_fetch_add(&c->refused, 1, __ATOMIC_RELAXED);
+	if (state == SERIES_WAITING)
+		c->waiting++;
+	c->retry_refused = true;
+}
+
+/* What is asked again and again is told once for each metric and reason. */
+static void
+report_metric(
+    struct collect *c, struct dynm_family *f, enum reason reason, struct wire_text text)
+{
+	uint32_t bit = 1U << (reason < REASON_END ? reason : 0);
+
+	if (f->told & bit)
+		return;
+	f->told |= bit;
+	/* A long sentence is worth more than the name, which is in it too. */
+	if (strlen(f->name) + text.bytes + PREFIX_BYTES > DYNM_ERROR_TEXT)
+		report_error(c->store->report, report_code(reason),
+		    "the daemon refuses: %.*s", (int)text.bytes, text.at);
+	else
+		report_error(c->store->report, report_code(reason),
+		    "the daemon refuses the metric '%s': %.*s", f->name, (int)text.bytes,
+		    text.at);
 }
 
 static void
 refuse_child(
     struct collect *c, struct dynm_series *s, enum reason reason, struct wire_text text)
 {
-	count_refused(c, s);
-	if (s->family->state != SERIES_REFUSED)
-		report_metric(c, s->family, reason, text);
+	if (series_is_refused(s->family->state)) {
+		count_refused(c, s, (enum series_state)s->family->state);
+		return;
+	}
+	count_refused(c, s, refused_state(reason));
+	report_metric(c, s->family, reason, text);
+}
+
+static void
+refuse_family(
+    struct collect *c, struct dynm_family *f, enum reason reason, struct wire_text text)
+{
+	f->state = (uint8_t)refused_state(reason);
+	c->retry_refused = true;
+	report_metric(c, f, reason, text);
 }
 
 /* ---- DEFINE ------------------------------------------------------------ */
@@ -67,8 +104,7 @@ put_family(struct collect *c, struct wire_writer *w, struct dynm_family *f)
 	}
 	if (no_room(w, mark, c->n_asked == 0) == PUT_FULL)
 		return PUT_FULL;
-	f->state = SERIES_REFUSED;
-	report_metric(c, f, REASON_LENGTH, wire_text("it is too long for one message"));
+	refuse_family(c, f, REASON_LENGTH, wire_text("it is too long for one message"));
 	return PUT_SKIPPED;
 }
 
@@ -98,28 +134,11 @@ put_child(struct collect *c, struct wire_writer *w, struct dynm_series *s)
 /* True while the daemon still has an older child with the values of this one: two of them
  * in one session would be one. */
 static bool
-must_wait(struct collect *c, const struct dynm_series *s)
+must_wait(struct dynm_series *s)
 {
-	struct store *st = c->store;
-	bool wait = false;
-
-	pthread_mutex_lock(&st->lock);
-	for (size_t i = 0; i < st->n_removed && !wait; i++) {
-		const struct dynm_series *old = st->removed[i];
-		const char *a = old->values, *b = s->values;
-
-		if (old == s || old->family != s->family ||
-		    old->state == SERIES_UNDEFINED || old->state == SERIES_REFUSED)
-			continue;
-		wait = true;
-		for (uint32_t k = 0; k < s->family->n_labels && wait; k++) {
-			wait = strcmp(a, b) == 0;
-			a += strlen(a) + 1;
-			b += strlen(b) + 1;
-		}
-	}
-	pthread_mutex_unlock(&st->lock);
-	return wait;
+	if (s->before != 0 && series_at(s->before)->state == SERIES_GONE)
+		s->before = 0;
+	return s->before != 0;
 }
 
 static enum put_result
@@ -131,7 +150,7 @@ put_series(struct collect *c, struct wire_writer *w, uint32_t max, struct dynm_s
 		return PUT_SKIPPED;
 	if (c->n_asked >= max)
 		return PUT_FULL;
-	if (must_wait(c, s)) {
+	if (must_wait(s)) {
 		c->blocked = true;
 		return PUT_SKIPPED;
 	}
@@ -139,8 +158,8 @@ put_series(struct collect *c, struct wire_writer *w, uint32_t max, struct dynm_s
 		r = put_family(c, w, s->family);
 	if (r == PUT_FULL)
 		return r;
-	if (s->family->state == SERIES_REFUSED) {
-		count_refused(c, s);
+	if (series_is_refused(s->family->state)) {
+		count_refused(c, s, (enum series_state)s->family->state);
 		return PUT_SKIPPED;
 	}
 	return c->n_asked < max ? put_child(c, w, s) : PUT_FULL;
@@ -176,9 +195,9 @@ set_asked(struct collect *c, uint8_t state)
 		}
 		s->state = state;
 		if (state == SERIES_UNDEFINED)
-			collect_push_define(c, slab_of(s));
+			collect_push_define(c, series_slab(s));
 		else
-			collect_push_look(c, slab_of(s));
+			collect_push_look(c, series_slab(s));
 	}
 }
 
@@ -196,17 +215,18 @@ defined(void *arg, const struct message *ack)
 		message_next_refused(&refused, &item);
 		if (item.index >= c->n_asked)
 			continue;
-		if (c->asked[item.index] & FAMILY_BIT) {
-			struct dynm_family *f =
-			    (struct dynm_family *)(c->asked[item.index] - FAMILY_BIT);
-
-			f->state = SERIES_REFUSED;
-			report_metric(c, f, item.reason, item.text);
-		} else {
+		if (c->asked[item.index] & FAMILY_BIT)
+			refuse_family(c,
+			    (struct dynm_family *)(c->asked[item.index] - FAMILY_BIT),
+			    item.reason, item.text);
+		else
 			refuse_child(c, (struct dynm_series *)c->asked[item.index],
 			    item.reason, item.text);
-		}
 	}
+	for (uint32_t i = 0; ack && i < c->n_asked; i++)
+		if (c->asked[i] & FAMILY_BIT)
+			collect_retried(
+			    c, (struct dynm_family *)(c->asked[i] - FAMILY_BIT));
 	c->n_asked = 0;
 }
 
@@ -323,16 +343,22 @@ collect_begin(struct collect *c, struct store *st, struct session *s, bool forke
 	c->blocked = false;
 	c->n_asked = 0;
 	__atomic_store_n(&c->refused, 0, __ATOMIC_RELAXED);
+	c->waiting = 0;
+	c->retry_max = 0;
+	c->retry_refused = false;
+	c->retry_at = NULL;
 	c->source =
 	    (struct session_source){ c, define, defined, update, collect_put_removed,
 		    collect_removed, collect_renumber, collect_restart, suspect };
 	for (struct slab *slab = collect_first_slab(st); slab; slab = slab_next(slab))
 		begin_slab(slab);
-	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f))
+	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f)) {
 		f->state = SERIES_UNDEFINED;
-	for (struct dynm_series *gone;
-	     forked && (gone = collect_removed_at(st, 0)) != NULL;)
-		collect_forget(c, gone);
+		f->told = 0;
+		f->retried = false;
+	}
+	if (forked)
+		collect_forget_all(c);
 	collect_restart(c, false);
 }
 
@@ -353,11 +379,10 @@ take_fresh(struct collect *c)
 }
 
 void
-collect_pass(struct collect *c)
+collect_changes(struct collect *c)
 {
 	uint32_t at = 0, block;
 
-	take_fresh(c);
 	blocks_lock();
 	blocks_sweep();
 	while (blocks_next_marked(&at, &block)) {
@@ -370,6 +395,19 @@ collect_pass(struct collect *c)
 			collect_push_look(c, slab);
 	}
 	blocks_unlock();
+}
+
+void
+collect_pass(struct collect *c)
+{
+	take_fresh(c);
+	collect_changes(c);
+}
+
+bool
+collect_is_defining(const struct collect *c)
+{
+	return c->define.first != NULL;
 }
 
 bool

@@ -26,6 +26,10 @@ struct collect {
 	struct slab_list torn; /* a thread was in the midst of a histogram */
 	bool blocked;	       /* a child waits until one of the same values is removed */
 	uint32_t refused;      /* series that the daemon has refused (atomic) */
+	uint32_t waiting;      /* of these, the ones to be asked again */
+	uint32_t retry_max;    /* how many at the next retry */
+	bool retry_refused;    /* some were refused since the last one */
+	struct slab *retry_at; /* where the next one goes on; NULL: at the first */
 	uint32_t n_asked;      /* in the DEFINE or REMOVE in flight */
 	uintptr_t asked[SESSION_DEFINE_ITEMS]; /* children; families with bit 0 set */
 };
@@ -36,8 +40,19 @@ void collect_begin(struct collect *c, struct store *st, struct session *s, bool 
 
 /* A new pass: everything from before this call is to be sent. */
 void collect_pass(struct collect *c);
-/* True when all of the pass was put into requests. */
+/* In a pass: what has changed by now is to be sent, too. */
+void collect_changes(struct collect *c);
+/* True when there is something to define; and when all of the pass was put into requests.
+ */
+bool collect_is_defining(const struct collect *c);
 bool collect_is_done(const struct collect *c);
+
+/* Before a pass: ask again for some of what was refused for what others have. */
+void collect_retry(struct collect *c);
+/* True when there is something to ask again; and: when nothing was refused since the last
+ * retry, so that the next one need not wait. */
+bool collect_waits(const struct collect *c);
+bool collect_is_lucky(const struct collect *c);
 
 /* True when something has to be looked at again soon; and: now. */
 bool collect_is_torn(const struct collect *c);

@@ -48,10 +48,14 @@ collect_push_look(struct collect *c, struct slab *slab)
 /* collect_remove.c: REMOVE and its answer, as session_source has them. */
 uint32_t collect_put_removed(void *arg, struct wire_writer *w, uint32_t max);
 void collect_removed(void *arg);
-/* The i-th removed child that the daemon may still have; NULL behind the last. */
-struct dynm_series *collect_removed_at(struct store *st, size_t i);
-/* It is gone at the daemon: its cells are free. */
-void collect_forget(struct collect *c, struct dynm_series *s);
+/* In a forked child: what was removed before was never its own. */
+void collect_forget_all(struct collect *c);
+
+/* collect_retry.c: a refused child is UNDEFINED, and no longer counted. */
+void collect_not_refused(struct collect *c, struct dynm_series *s);
+/* A family was asked for, and answered: if it was asked again and is taken now, so are
+ * the children that waited with it. */
+void collect_retried(struct collect *c, struct dynm_family *f);
 
 /* collect_restart.c: all of it again, as session_source has it. */
 void collect_restart(void *arg, bool in_flight);

@@ -18,18 +18,32 @@ is_settled(const struct collect *c, const struct dynm_series *s)
 				       series_wire_cells(s->family), value));
 }
 
-void
-collect_forget(struct collect *c, struct dynm_series *s)
+static void
+forget(struct collect *c, struct dynm_series *s)
 {
-	if (s->state == SERIES_REFUSED)
-		__atomic_fetch_sub(&c->refused, 1, __ATOMIC_RELAXED);
+	if (series_is_refused(s->state))
+		collect_not_refused(c, s);
 	s->state = SERIES_GONE;
 	session_forgets(c->session, s->wire, series_wire_cells(s->family));
 	series_forget(c->store, s);
 }
 
-struct dynm_series *
-collect_removed_at(struct store *st, size_t i)
+/* Some are gone: off the list, and those that waited for them may be defined. */
+static void
+sweep(struct collect *c)
+{
+	series_sweep_removed(c->store);
+	if (!c->blocked)
+		return;
+	c->blocked = false;
+	for (struct slab *slab = collect_first_slab(c->store); slab;
+	     slab = slab_next(slab))
+		collect_push_define(c, slab);
+}
+
+/* The i-th removed child that the daemon may still have; NULL behind the last. */
+static struct dynm_series *
+removed_at(struct store *st, size_t i)
 {
 	struct dynm_series *s;
 
@@ -39,26 +53,41 @@ collect_removed_at(struct store *st, size_t i)
 	return s;
 }
 
+void
+collect_forget_all(struct collect *c)
+{
+	struct dynm_series *s;
+
+	for (size_t i = 0; (s = removed_at(c->store, i)) != NULL; i++)
+		forget(c, s);
+	sweep(c);
+}
+
 uint32_t
 collect_put_removed(void *arg, struct wire_writer *w, uint32_t max)
 {
 	struct collect *c = arg;
-	size_t i = 0;
+	bool gone = false;
 
 	c->n_asked = 0;
-	for (struct dynm_series *s;
-	     c->n_asked < max && (s = collect_removed_at(c->store, i));) {
-		if (s->state == SERIES_REFUSED) {
-			collect_forget(c, s); /* another one is in its place now */
+	for (size_t i = 0; c->n_asked < max; i++) {
+		struct dynm_series *s = removed_at(c->store, i);
+
+		if (!s)
+			break;
+		if (series_is_refused(s->state)) {
+			forget(c, s); /* the daemon never had it */
+			gone = true;
 			continue;
 		}
-		i++;
 		if (s->state != SERIES_DEFINED || !is_settled(c, s))
 			continue;
 		message_put_cell(w, s->wire);
 		s->state = SERIES_REMOVING;
 		c->asked[c->n_asked++] = (uintptr_t)s;
 	}
+	if (gone)
+		sweep(c);
 	return c->n_asked;
 }
 
@@ -68,12 +97,7 @@ collect_removed(void *arg)
 	struct collect *c = arg;
 
 	for (uint32_t i = 0; i < c->n_asked; i++)
-		collect_forget(c, (struct dynm_series *)c->asked[i]);
+		forget(c, (struct dynm_series *)c->asked[i]);
 	c->n_asked = 0;
-	if (!c->blocked)
-		return;
-	c->blocked = false;
-	for (struct slab *slab = collect_first_slab(c->store); slab;
-	     slab = slab_next(slab))
-		collect_push_define(c, slab);
+	sweep(c);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect_parts.h"
+#include "store.h"
 
 static void
-restart_series(struct dynm_series *s, bool keep_removing)
+restart_series(struct collect *c, struct dynm_series *s, bool keep_removing)
 {
 	s->suspect = 0;
+	if (s->state == SERIES_WAITING)
+		collect_not_refused(c, s);
 	if (s->state == SERIES_ASKED || s->state == SERIES_DEFINED ||
 	    (s->state == SERIES_REMOVING && !keep_removing))
 		s->state = SERIES_UNDEFINED;
@@ -16,15 +19,18 @@ collect_restart(void *arg, bool in_flight)
 	struct collect *c = arg;
 	bool removing = in_flight && c->session->flight == MESSAGE_REMOVE;
 
-	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f))
+	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f)) {
+		if (f->state == SERIES_WAITING)
+			f->retried = true;
 		if (f->state != SERIES_REFUSED)
 			f->state = SERIES_UNDEFINED;
+	}
 	for (struct slab *slab = collect_first_slab(c->store); slab;
 	     slab = slab_next(slab)) {
 		uint8_t used = slab_used(slab);
 
 		for (uint8_t i = 0; i < used; i++)
-			restart_series(&slab->series[i], removing);
+			restart_series(c, &slab->series[i], removing);
 		collect_push_define(c, slab);
 		collect_push_look(c, slab);
 	}
@@ -69,13 +75,12 @@ collect_renumber(void *arg, struct session *session)
 
 	pthread_mutex_lock(&st->lock);
 	end = st->wire_end;
-	if (st->n_wire_free > 0) {
+	if (st->wire_gaps) {
 		each_child(c, keep_cells);
-		st->wire_end = session_renumber(session, end);
+		store_wire_renumbered(st, session_renumber(session, end));
 		each_child(c, move_cells);
 		session_renumber_end(session, end);
 		session->cells_end = st->wire_end;
-		st->n_wire_free = 0;
 	}
 	pthread_mutex_unlock(&st->lock);
 }

@@ -139,20 +139,20 @@ find_or_make(
     const struct dynm_node *node, const struct family_want *want, struct refusal *r)
 {
 	struct store *st = node->store;
-	size_t n = strlen(want->name);
+	uint64_t hash = store_hash(st->seed, want->name, strlen(want->name));
+	struct dynm_family **shape = &st->shape[hash % STORE_BUCKETS];
 	struct dynm_family **bucket =
-	    &st->family[store_hash(st->seed, want->name, n) % FAMILY_BUCKETS];
-	struct dynm_family *f;
+	    &st->family[store_mix(hash, (uintptr_t)node) % STORE_BUCKETS];
+	struct dynm_family *f, *first = *shape;
 
-	for (f = *bucket; f; f = f->next) {
-		if (strcmp(f->name, want->name) != 0)
-			continue;
-		if (compare_shape(f, want, r) != REASON_NONE)
-			return NULL;
-		if (f->node == node && f->n_labels == want->labels.n &&
-		    store_same(f->labels, want->labels))
+	while (first && strcmp(first->name, want->name) != 0)
+		first = first->shape_next;
+	if (first && compare_shape(first, want, r) != REASON_NONE)
+		return NULL;
+	for (f = *bucket; f; f = f->next)
+		if (f->node == node && strcmp(f->name, want->name) == 0 &&
+		    f->n_labels == want->labels.n && store_same(f->labels, want->labels))
 			return f;
-	}
 	f = make_family(node, want);
 	if (!f) {
 		(void)refuse(
@@ -161,6 +161,10 @@ find_or_make(
 	}
 	f->next = *bucket;
 	*bucket = f;
+	if (!first) {
+		f->shape_next = *shape;
+		*shape = f;
+	}
 	return f;
 }
 

@@ -2,7 +2,7 @@
 /*
  * The flush thread itself; what other threads ask of it is in orders.c.
  */
-#include "flush.h"
+#include "flush_parts.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -20,19 +20,10 @@
 #define TORN_NS	       (1 * NS_PER_MS)
 #define REPLY_BYTES    ((1U << 20) + (1U << 16)) /* the longest reply, unless a page is */
 #define REPLY_MAX      (64U << 20)
-#define LEASE_MIN_MS   100
 
 #ifndef DYNAMO_METRICS_VERSION
 #define DYNAMO_METRICS_VERSION "unknown"
 #endif
-
-static uint64_t
-lease_ns(const struct flush *f)
-{
-	uint32_t ms = f->session->lease_ms;
-
-	return (ms > LEASE_MIN_MS ? ms : LEASE_MIN_MS) * NS_PER_MS;
-}
 
 /* Nothing was ever defined: then there is nothing to say to a daemon. */
 static bool
@@ -149,68 +140,12 @@ connect_now(struct flush *f)
 	send_request(f);
 }
 
-/* ---- Passes ------------------------------------------------------------ */
-
-static void
-call_back(struct flush *f)
-{
-	void (*fn)(void *arg);
-	void *arg;
-
-	pthread_mutex_lock(&f->lock);
-	fn = f->callback;
-	arg = f->callback_arg;
-	f->in_callback = fn != NULL;
-	pthread_mutex_unlock(&f->lock);
-	if (!fn)
-		return;
-	fn(arg);
-	pthread_mutex_lock(&f->lock);
-	f->in_callback = false;
-	pthread_cond_broadcast(&f->done);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static void
-begin_pass(struct flush *f, uint64_t now)
-{
-	pthread_mutex_lock(&f->lock);
-	f->pass_order = f->ordered;
-	f->final = f->closing;
-	pthread_mutex_unlock(&f->lock);
-	f->passing = true;
-	f->next_pass_ns = now + f->interval_ns;
-	call_back(f);
-	collect_pass(&f->collect);
-}
-
-static void
-end_pass(struct flush *f)
-{
-	f->passing = false;
-	pthread_mutex_lock(&f->lock);
-	f->passed = f->pass_order;
-	pthread_cond_broadcast(&f->done);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static bool
-pass_is_due(struct flush *f, uint64_t now)
-{
-	bool due;
-
-	pthread_mutex_lock(&f->lock);
-	due = f->ordered > f->passed || (f->closing && !f->final);
-	pthread_mutex_unlock(&f->lock);
-	return due || now >= f->next_pass_ns;
-}
-
 /* ---- The conversation -------------------------------------------------- */
 
 static uint64_t
 ping_at(const struct flush *f)
 {
-	return f->sent_ns + lease_ns(f) / 3;
+	return f->sent_ns + flush_lease_ns(f) / 3;
 }
 
 static bool
@@ -231,20 +166,22 @@ static bool
 ask(struct flush *f, uint64_t now)
 {
 	/* A PING goes along with a wake-up that happens anyway, if one comes in time. */
-	uint64_t slack = f->interval_ns < lease_ns(f) / 6 ? f->interval_ns : 0;
+	uint64_t slack = f->interval_ns < flush_lease_ns(f) / 6 ? f->interval_ns : 0;
 	struct session_wish wish = { .update = f->passing,
 		.dropped = report_dropped(f->report) };
 
+	if (f->passing)
+		flush_refresh_pass(f, now);
 	if (session_next(f->session, &wish, &f->collect.source)) {
 		send_request(f);
 		return true;
 	}
 	if (f->passing && collect_is_done(&f->collect))
-		end_pass(f);
-	if (f->passing)
-		return false;
-	if (!f->final && pass_is_due(f, now)) {
-		begin_pass(f, now);
+		flush_end_pass(f);
+	if (f->passing) /* what waited for a removal may be next */
+		return collect_is_defining(&f->collect);
+	if (!f->final && flush_pass_is_due(f, now)) {
+		flush_begin_pass(f, now);
 		return true;
 	}
 	wish.update = false; /* the pass may have ended above */
@@ -291,6 +228,7 @@ welcome(struct flush *f)
 	f->credit = true;
 	f->passing = false;
 	f->next_pass_ns = 0;
+	f->ask_again_ns = ticks_ns() + flush_lease_ns(f) / 3;
 	if (f->outage)
 		report_line(f->report, "connected to %.120s", f->path);
 	f->outage = false;
@@ -373,7 +311,7 @@ turn(struct flush *f)
 	if (f->over || !is_used(f))
 		return;
 	if (f->transport.fd >= 0 && f->session->state != SESSION_READY &&
-	    now >= f->sent_ns + lease_ns(f))
+	    now >= f->sent_ns + flush_lease_ns(f))
 		disconnect(f, false);
 	if (f->transport.fd < 0 && now >= f->retry_ns)
 		connect_now(f);
@@ -404,7 +342,7 @@ deadline(struct flush *f)
 	if (f->transport.fd < 0)
 		return earlier(at, f->retry_ns);
 	if (f->session->state != SESSION_READY)
-		return earlier(at, f->sent_ns + lease_ns(f));
+		return earlier(at, f->sent_ns + flush_lease_ns(f));
 	if (collect_is_torn(&f->collect))
 		return earlier(at, ticks_ns() + TORN_NS);
 	return earlier(at, earlier(f->next_pass_ns, ping_at(f)));

@@ -59,6 +59,7 @@ struct flush {
 	uint64_t pass_order;
 	uint64_t next_pass_ns;
 	uint64_t retry_ns;
+	uint64_t ask_again_ns; /* for what was refused */
 	uint64_t sent_ns;
 	uint32_t pause_ms;
 	uint64_t random;

@@ -4,7 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define LINES_MAX 100
+#include "ticks.h"
+
+#define LINES_MAX     100
+#define LINE_PAUSE_NS (60ULL * NS_PER_S) /* after so many */
 
 static const char *const descriptions[] = {
 	[DYNM_OK] = "no error",
@@ -104,22 +107,41 @@ log_text(struct report *r, const char *text)
 		r->log(r->log_arg, text);
 }
 
+/* Whether an error gets a line now, and how many did not since the last one. */
+static bool
+take_line(struct report *r, uint32_t *ret_unsaid)
+{
+	uint64_t now = r->lines < LINES_MAX ? 0 : ticks_ns();
+
+	*ret_unsaid = r->unsaid;
+	if (r->lines >= LINES_MAX && now < r->next_ns) {
+		r->unsaid++;
+		return false;
+	}
+	if (r->lines < LINES_MAX)
+		r->lines++;
+	else
+		r->next_ns = now + LINE_PAUSE_NS;
+	r->unsaid = 0;
+	return true;
+}
+
 static void
 keep(struct report *r, const dynm_error *e)
 {
-	uint32_t lines;
+	uint32_t unsaid;
+	bool say;
 
 	pthread_mutex_lock(&r->lock);
 	if (r->first.code == DYNM_OK)
 		r->first = *e;
-	lines = r->lines;
-	if (r->lines <= LINES_MAX)
-		r->lines++;
+	say = take_line(r, &unsaid);
 	pthread_mutex_unlock(&r->lock);
-	if (lines < LINES_MAX)
-		log_text(r, e->text);
-	else if (lines == LINES_MAX)
-		log_text(r, "further errors are not logged");
+	if (!say)
+		return;
+	if (unsaid > 0)
+		report_line(r, "%u errors were not logged", unsaid);
+	log_text(r, e->text);
 }
 
 void

@@ -24,9 +24,11 @@ enum report_drop {
 };
 
 struct report {
-	pthread_mutex_t lock; /* of first and lines */
+	pthread_mutex_t lock; /* of what follows, down to next_ns */
 	dynm_error first;
-	uint32_t lines; /* error lines logged so far */
+	uint32_t lines;	  /* error lines logged so far */
+	uint32_t unsaid;  /* errors since that were not */
+	uint64_t next_ns; /* when there may be another line */
 	void (*log)(void *arg, const char *text);
 	void *log_arg;
 	uint64_t dropped;	    /* relaxed */
@@ -38,7 +40,7 @@ void report_free(struct report *r);
 
 /*
  * An error of the user's or the daemon's: kept if it is the first, and logged. After a
- * hundred lines one says that no more follow; the error is kept and counted all the same.
+ * hundred lines there is one each minute, behind a line that says how many were left out.
  */
 void report_error(struct report *r, dynm_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

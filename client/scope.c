@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scope.h"
 
+#include "store.h"
+
+static struct dynm_node **
+bucket_of(struct store *st, const struct dynm_node *parent, struct wire_text name,
+    struct wire_text value)
+{
+	uint64_t h = store_mix(st->seed, (uintptr_t)parent);
+
+	h = store_hash(h, name.at, name.bytes);
+	h = store_hash(h, value.at, value.bytes);
+	return &st->node[h % STORE_BUCKETS];
+}
+
 static struct dynm_node *
 make(struct store *st, struct dynm_node *parent, enum scope_kind kind,
     struct wire_text name, struct wire_text value)
@@ -14,10 +27,6 @@ make(struct store *st, struct dynm_node *parent, enum scope_kind kind,
 	*n = (struct dynm_node){ .store = st, .parent = parent, .kind = kind };
 	n->name = (struct wire_text){ name_copy, name.bytes };
 	n->value = (struct wire_text){ value_copy, value.bytes };
-	if (parent) {
-		n->next = parent->children;
-		parent->children = n;
-	}
 	return n;
 }
 
@@ -32,15 +41,18 @@ find_or_make(struct dynm_node *parent, enum scope_kind kind, struct wire_text na
     struct wire_text value)
 {
 	struct store *st = parent->store;
+	struct dynm_node **bucket = bucket_of(st, parent, name, value);
 	struct dynm_node *n;
 
 	pthread_mutex_lock(&st->lock);
-	for (n = parent->children; n; n = n->next)
-		if (n->kind == kind && wire_text_equal(n->name, name) &&
-		    wire_text_equal(n->value, value))
+	for (n = *bucket; n; n = n->next)
+		if (n->parent == parent && n->kind == kind &&
+		    wire_text_equal(n->name, name) && wire_text_equal(n->value, value))
 			break;
-	if (!n)
-		n = make(st, parent, kind, name, value);
+	if (!n && (n = make(st, parent, kind, name, value)) != NULL) {
+		n->next = *bucket;
+		*bucket = n;
+	}
 	pthread_mutex_unlock(&st->lock);
 	if (!n)
 		report_error(st->report, DYNM_ENOMEM, "no memory for a scope");

@@ -21,8 +21,7 @@ enum scope_kind {
 struct dynm_node {
 	struct store *store;
 	const struct dynm_node *parent; /* NULL: the runtime */
-	struct dynm_node *children;	/* under the store's lock */
-	struct dynm_node *next;
+	struct dynm_node *next;		/* in its bucket; under the store's lock */
 	enum scope_kind kind;
 	struct wire_text name;	/* of the level, or of the label */
 	struct wire_text value; /* of the label */

@@ -22,26 +22,10 @@ tag_of(const struct dynm_family *f, dynm_strings values)
 	return (uint32_t)(h ^ h >> 32) | 1;
 }
 
-/* A child is named by block and place in its slab, in 22 bits. */
-static uint32_t
-child_id(const struct dynm_series *s)
+static enum series_removed
+removed(const struct dynm_series *s)
 {
-	return s->block * CELLS_BLOCK + s->slot;
-}
-
-static struct dynm_series *
-child_at(uint32_t id)
-{
-	const struct slab *slab =
-	    __atomic_load_n(&blocks_slab[id / CELLS_BLOCK], __ATOMIC_ACQUIRE);
-
-	return (struct dynm_series *)(uintptr_t)&slab->series[id % CELLS_BLOCK];
-}
-
-static bool
-is_removed(const struct dynm_series *s)
-{
-	return __atomic_load_n(&s->removed, __ATOMIC_ACQUIRE) != 0;
+	return (enum series_removed)__atomic_load_n(&s->removed, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -64,9 +48,9 @@ find_child(struct dynm_family *f, uint32_t tag, dynm_strings values, uint64_t **
 			return NULL;
 		if ((uint32_t)(slot >> 32) != tag)
 			continue;
-		s = child_at((uint32_t)slot);
+		s = series_at((uint32_t)slot);
 		if (store_same(s->values, values))
-			return is_removed(s) ? NULL : s;
+			return removed(s) ? NULL : s;
 	}
 }
 
@@ -81,6 +65,14 @@ put_slot(struct child_table *t, uint64_t slot)
 	t->used++;
 }
 
+/* A child that the daemon may still have keeps its slot: a new one of the same values has
+ * to know of it. */
+static bool
+keeps_slot(uint64_t slot)
+{
+	return slot != 0 && removed(series_at((uint32_t)slot)) != SERIES_FORGOTTEN;
+}
+
 /* Room for one more child. The old table stays: a reader may be in it. */
 static bool
 grow_table(struct dynm_family *f)
@@ -92,7 +84,7 @@ grow_table(struct dynm_family *f)
 	if (old && old->used < old->mask - old->mask / 4)
 		return true;
 	for (uint32_t i = 0; old && i <= old->mask; i++)
-		live += old->slot[i] && !is_removed(child_at((uint32_t)old->slot[i]));
+		live += keeps_slot(old->slot[i]);
 	while (slots - slots / 4 <= live)
 		slots *= 2;
 	t = calloc(1, sizeof(*t) + slots * sizeof(t->slot[0]));
@@ -101,50 +93,60 @@ grow_table(struct dynm_family *f)
 	t->mask = slots - 1;
 	t->older = old;
 	for (uint32_t i = 0; old && i <= old->mask; i++)
-		if (old->slot[i] && !is_removed(child_at((uint32_t)old->slot[i])))
+		if (keeps_slot(old->slot[i]))
 			put_slot(t, old->slot[i]);
 	__atomic_store_n(&f->table, t, __ATOMIC_RELEASE);
 	return true;
 }
 
 static struct dynm_series *
-make_child(struct dynm_family *f, uint32_t tag, dynm_strings values)
+make_child(struct dynm_family *f, uint32_t tag, dynm_strings values, bool *ret_full)
 {
 	struct store *st = f->store;
 	struct dynm_series *s = NULL;
 	uint64_t *slot, old;
 	uint32_t wire;
-	char *packed;
 
-	if (!grow_table(f) || !(packed = store_pack(st, values)) ||
-	    !(s = store_series(st, f->stride)))
+	/* The texts last: nothing gives their memory back. */
+	if (!grow_table(f) || !(s = store_series(st, f->stride, ret_full)))
 		return NULL;
 	wire = store_wire_take(st, series_wire_cells(f));
-	if (wire == UINT32_MAX)
+	if (wire == UINT32_MAX) {
+		*ret_full = true;
 		return NULL;
+	}
+	s->values = store_pack(st, values);
+	if (!s->values) {
+		store_wire_give(st, wire, series_wire_cells(f));
+		return NULL;
+	}
 	s->family = f;
-	s->values = packed;
 	s->wire = wire;
 	s->cell = series_own_cell(s);
-	store_publish(st, s);
 	(void)find_child(f, tag, values, &slot);
 	old = *slot;
-	__atomic_store_n(slot, (uint64_t)tag << 32 | child_id(s), __ATOMIC_RELEASE);
+	s->before = keeps_slot(old) ? (uint32_t)old : 0;
+	store_publish(st, s);
+	__atomic_store_n(slot, (uint64_t)tag << 32 | series_id(s), __ATOMIC_RELEASE);
 	f->table->used += old == 0;
 	__atomic_store_n(&st->n_series, st->n_series + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&st->n_ever, st->n_ever + 1, __ATOMIC_RELEASE);
 	return s;
 }
 
-static dynm_err
-over_limit(struct store *st, struct refusal *r)
+static void
+over_limit(struct store *st, bool full, struct refusal *r)
 {
 	if (st->limit_reported)
-		return DYNM_ELIMIT; /* one line, however often it happens */
+		return; /* one line, however often it happens */
 	st->limit_reported = true;
-	(void)refuse(r, REASON_LIMIT, "%u series exist, as many as max_series allows",
-	    st->max_series);
-	return DYNM_ELIMIT;
+	if (full)
+		(void)refuse(r, REASON_LIMIT,
+		    "this process has no cells left: it has made too many series, and "
+		    "removed ones keep theirs");
+	else
+		(void)refuse(r, REASON_LIMIT,
+		    "%u series exist, as many as max_series allows", st->max_series);
 }
 
 /* A child that does not exist yet, or that another thread has just made. */
@@ -154,13 +156,16 @@ create_child(struct dynm_family *f, uint32_t tag, dynm_strings values)
 	struct store *st = f->store;
 	struct refusal r = { 0 };
 	struct dynm_series *s;
+	bool full = false;
 	uint64_t *slot;
 
 	pthread_mutex_lock(&st->lock);
 	s = find_child(f, tag, values, &slot);
 	if (!s && st->n_series >= st->max_series)
-		(void)over_limit(st, &r);
-	else if (!s && !(s = make_child(f, tag, values)))
+		over_limit(st, false, &r);
+	else if (!s && !(s = make_child(f, tag, values, &full)) && full)
+		over_limit(st, true, &r);
+	else if (!s)
 		(void)refuse(&r, REASON_MEMORY,
 		    "no memory for a child of the metric '%s'", f->name);
 	pthread_mutex_unlock(&st->lock);
@@ -249,7 +254,7 @@ series_remove(struct dynm_family *f, dynm_strings values)
 		    st->n_removed, sizeof(st->removed[0]));
 	if (s && memory) {
 		__atomic_store_n(&s->cell, TRASH_CELL, __ATOMIC_RELAXED);
-		__atomic_store_n(&s->removed, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&s->removed, SERIES_REMOVED, __ATOMIC_RELEASE);
 		st->removed[st->n_removed++] = s;
 		__atomic_store_n(&st->n_series, st->n_series - 1, __ATOMIC_RELAXED);
 		st->limit_reported = false;
@@ -265,11 +270,20 @@ series_forget(struct store *st, struct dynm_series *s)
 {
 	pthread_mutex_lock(&st->lock);
 	store_wire_give(st, s->wire, series_wire_cells(s->family));
+	__atomic_store_n(&s->removed, SERIES_FORGOTTEN, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&st->lock);
+}
+
+void
+series_sweep_removed(struct store *st)
+{
+	size_t kept = 0;
+
+	pthread_mutex_lock(&st->lock);
 	for (size_t i = 0; i < st->n_removed; i++)
-		if (st->removed[i] == s) {
-			st->removed[i] = st->removed[--st->n_removed];
-			break;
-		}
+		if (removed(st->removed[i]) != SERIES_FORGOTTEN)
+			st->removed[kept++] = st->removed[i];
+	st->n_removed = kept;
 	pthread_mutex_unlock(&st->lock);
 }
 

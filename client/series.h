@@ -28,9 +28,10 @@
 #include "names.h"
 #include "report.h"
 
-#define SERIES_BOUNDS_MAX 128	     /* as NAMES_DEFAULT_LIMITS has it */
-#define SERIES_WIRE_MAX	  (1U << 22) /* wire cells of one runtime */
-#define FAMILY_BUCKETS	  1024
+#define SERIES_BOUNDS_MAX 128			  /* as NAMES_DEFAULT_LIMITS has it */
+#define SERIES_WIRE_MAX	  (1U << 22)		  /* wire cells of one runtime */
+#define SERIES_RUN_MAX	  (SERIES_BOUNDS_MAX + 2) /* of one child */
+#define STORE_BUCKETS	  1024
 
 struct dynm_node;
 
@@ -40,8 +41,15 @@ enum series_state {
 	SERIES_ASKED, /* in the DEFINE in flight */
 	SERIES_DEFINED,
 	SERIES_REMOVING, /* in the REMOVE in flight */
-	SERIES_REFUSED,
+	SERIES_REFUSED,	 /* for good */
+	SERIES_WAITING,	 /* refused for what others have: to be asked again */
 	SERIES_GONE
+};
+
+enum series_removed {
+	SERIES_KEPT = 0,
+	SERIES_REMOVED,	 /* by the user; the daemon may still have it */
+	SERIES_FORGOTTEN /* by the daemon too */
 };
 
 struct dynm_series {
@@ -49,9 +57,9 @@ struct dynm_series {
 	uint32_t wire; /* first wire cell */
 	struct dynm_family *family;
 	const char *values; /* one after the other, each with its NUL */
-	uint32_t block;	    /* of its slab */
+	uint32_t before;    /* the removed child of the same values that was there; 0 */
 	uint8_t slot;	    /* in its slab */
-	uint8_t removed;    /* by the user (atomic) */
+	uint8_t removed;    /* enum series_removed (atomic) */
 	uint8_t state;	    /* enum series_state */
 	uint8_t suspect;    /* was in an UPDATE that was refused */
 };
@@ -92,7 +100,8 @@ struct child_table {
 
 struct dynm_family {
 	struct store *store;
-	struct dynm_family *next;     /* in its bucket of the store */
+	struct dynm_family *next; /* in its bucket of the store */
+	struct dynm_family *shape_next;
 	struct dynm_family *all_next; /* in order of creation (atomic) */
 	const struct dynm_node *node;
 	const char *name;
@@ -102,17 +111,20 @@ struct dynm_family {
 	const struct buckets *buckets;
 	struct child_table *table; /* atomic */
 	uint32_t id;
+	uint32_t told; /* refusals that were reported: a bit per reason */
 	uint16_t n_labels;
 	uint16_t n_bounds;
 	uint16_t stride;
 	uint8_t kind;  /* enum message_kind */
 	uint8_t merge; /* enum message_merge */
 	uint8_t state; /* enum series_state */
+	bool retried;  /* flush thread: it was WAITING and is asked again */
 };
 
-struct wire_run {
-	uint32_t first;
-	uint32_t n;
+/* Free runs of one length. */
+struct wire_runs {
+	uint32_t *first;
+	size_t n, room;
 };
 
 struct store {
@@ -126,19 +138,22 @@ struct store {
 
 	struct chunk *chunks; /* memory of names and small things */
 	struct dynm_node *root;
-	struct dynm_family *family[FAMILY_BUCKETS];
-	struct dynm_family *families; /* atomic */
+	struct dynm_node *node[STORE_BUCKETS];	   /* by parent and name */
+	struct dynm_family *family[STORE_BUCKETS]; /* by node and name */
+	struct dynm_family *shape[STORE_BUCKETS];  /* the first one of each name */
+	struct dynm_family *families;		   /* atomic */
 	struct dynm_family **families_end;
 	struct slab *slabs; /* atomic */
 	struct slab *last;
 	struct slab *open;
-	struct slab *fresh; /* have children that were never defined */
+	struct slab *fresh; /* have children that were never defined, in order */
+	struct slab *fresh_last;
 	uint32_t n_families;
 	uint32_t n_series; /* not removed (atomic) */
 	uint32_t n_ever;   /* were ever made (atomic) */
 	uint32_t wire_end;
-	struct wire_run *wire_free;
-	size_t n_wire_free, room_wire_free;
+	bool wire_gaps; /* cells below the end are nobody's */
+	struct wire_runs wire_free[SERIES_RUN_MAX + 1];
 	struct dynm_series **removed; /* by the user, not yet by the daemon */
 	size_t n_removed, room_removed;
 	bool limit_reported;
@@ -168,12 +183,21 @@ struct dynm_family *family_create(
 struct dynm_series *series_with(struct dynm_family *f, dynm_strings values);
 void series_remove(struct dynm_family *f, dynm_strings values);
 
-/* The wire cells of a removed child are free for others. */
+/* The daemon has forgotten a removed child: its wire cells are free for others. */
 void series_forget(struct store *st, struct dynm_series *s);
+/* Take all that are forgotten off the list of removed children. */
+void series_sweep_removed(struct store *st);
 
 /* Fill a message's struct; texts borrow from the family and its scope. */
 void family_message(const struct dynm_family *f, struct message_metric *ret);
 void series_message(const struct dynm_series *s, struct message_child *ret);
+
+/* Of a family's or child's state. */
+static inline bool
+series_is_refused(uint8_t state)
+{
+	return state == SERIES_REFUSED || state == SERIES_WAITING;
+}
 
 static inline uint32_t
 series_cell(const struct dynm_series *s)
@@ -181,11 +205,34 @@ series_cell(const struct dynm_series *s)
 	return __atomic_load_n(&s->cell, __ATOMIC_RELAXED);
 }
 
+static inline struct slab *
+series_slab(const struct dynm_series *s)
+{
+	return (struct slab *)((uintptr_t)(s - s->slot) - offsetof(struct slab, series));
+}
+
 /* The process cell, also after a removal. */
 static inline uint32_t
 series_own_cell(const struct dynm_series *s)
 {
-	return s->block * CELLS_BLOCK + s->slot * (uint32_t)s->family->stride;
+	return series_slab(s)->block * CELLS_BLOCK +
+	       s->slot * (uint32_t)s->family->stride;
+}
+
+/* A child is named by block and place in its slab, in 22 bits; none is named 0. */
+static inline uint32_t
+series_id(const struct dynm_series *s)
+{
+	return series_slab(s)->block * CELLS_BLOCK + s->slot;
+}
+
+static inline struct dynm_series *
+series_at(uint32_t id)
+{
+	const struct slab *slab =
+	    __atomic_load_n(&blocks_slab[id / CELLS_BLOCK], __ATOMIC_ACQUIRE);
+
+	return (struct dynm_series *)(uintptr_t)&slab->series[id % CELLS_BLOCK];
 }
 
 static inline uint32_t

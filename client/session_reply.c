@@ -209,7 +209,8 @@ on_refused(
 	    why.text, sizeof(why.text), "%.*s", (int)m->text.bytes, m->text.at);
 	s->n_acked = s->flight_n;
 	s->state = SESSION_READY;
-	each_in_flight(s, mark_suspect);
+	/* A refusal of the dropped updates alone is final: no child can be the reason. */
+	each_in_flight(s, s->put_children ? mark_suspect : commit_cell);
 	land(s);
 	if (type == MESSAGE_UPDATE) {
 		bool alone = s->put_children <= 1;

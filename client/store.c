@@ -63,7 +63,8 @@ store_free(struct store *st)
 		next = c->next;
 		free(c);
 	}
-	free(st->wire_free);
+	for (size_t n = 0; n <= SERIES_RUN_MAX; n++)
+		free(st->wire_free[n].first);
 	free(st->removed);
 	pthread_mutex_destroy(&st->lock);
 }
@@ -119,7 +120,7 @@ store_pack(struct store *st, dynm_strings texts)
 /* ---- Slabs ------------------------------------------------------------- */
 
 static struct slab *
-new_slab(struct store *st, uint16_t stride)
+new_slab(struct store *st, uint16_t stride, bool *ret_full)
 {
 	uint32_t room = stride <= CELLS_BLOCK ? CELLS_BLOCK / stride : 1;
 	uint32_t blocks = (stride + CELLS_BLOCK - 1) / CELLS_BLOCK;
@@ -135,6 +136,7 @@ new_slab(struct store *st, uint16_t stride)
 	slab->block = blocks_take(slab, blocks);
 	blocks_unlock();
 	if (slab->block == 0) {
+		*ret_full = true;
 		free(slab);
 		return NULL;
 	}
@@ -149,17 +151,16 @@ new_slab(struct store *st, uint16_t stride)
 }
 
 struct dynm_series *
-store_series(struct store *st, uint16_t stride)
+store_series(struct store *st, uint16_t stride, bool *ret_full)
 {
 	struct slab **at = &st->open;
 	struct slab *slab;
 
 	while (*at && (*at)->stride != stride)
 		at = &(*at)->open_next;
-	slab = *at ? *at : new_slab(st, stride);
+	slab = *at ? *at : new_slab(st, stride, ret_full);
 	if (!slab)
 		return NULL;
-	slab->series[slab->used].block = slab->block;
 	slab->series[slab->used].slot = slab->used;
 	return &slab->series[slab->used];
 }
@@ -167,14 +168,14 @@ store_series(struct store *st, uint16_t stride)
 void
 store_publish(struct store *st, struct dynm_series *s)
 {
-	struct slab *slab = (struct slab *)(void *)((char *)(s - s->slot) -
-						    offsetof(struct slab, series));
+	struct slab *slab = series_slab(s);
 
 	__atomic_store_n(&slab->used, (uint8_t)(slab->used + 1), __ATOMIC_RELEASE);
 	if (!slab->fresh) {
 		slab->fresh = true;
-		slab->fresh_next = st->fresh;
-		st->fresh = slab;
+		slab->fresh_next = NULL;
+		*(st->fresh ? &st->fresh_last->fresh_next : &st->fresh) = slab;
+		st->fresh_last = slab;
 	}
 	if (slab->used < slab->room)
 		return;
@@ -190,14 +191,11 @@ store_publish(struct store *st, struct dynm_series *s)
 uint32_t
 store_wire_take(struct store *st, uint32_t n)
 {
+	struct wire_runs *runs = &st->wire_free[n];
 	uint32_t first;
 
-	for (size_t i = st->n_wire_free; i-- > 0;)
-		if (st->wire_free[i].n == n) {
-			first = st->wire_free[i].first;
-			st->wire_free[i] = st->wire_free[--st->n_wire_free];
-			return first;
-		}
+	if (runs->n > 0)
+		return runs->first[--runs->n];
 	if (n > SERIES_WIRE_MAX - st->wire_end)
 		return UINT32_MAX;
 	first = st->wire_end;
@@ -208,10 +206,27 @@ store_wire_take(struct store *st, uint32_t n)
 void
 store_wire_give(struct store *st, uint32_t first, uint32_t n)
 {
-	/* Without memory to remember them these cells are not used again. */
-	if (store_grow((void **)&st->wire_free, &st->room_wire_free, st->n_wire_free,
-		sizeof(st->wire_free[0])))
-		st->wire_free[st->n_wire_free++] = (struct wire_run){ first, n };
+	struct wire_runs *runs = &st->wire_free[n];
+
+	if (first + n == st->wire_end) {
+		st->wire_end = first;
+		return;
+	}
+	/* Without memory to remember them these cells wait for all to be numbered anew.
+	 */
+	st->wire_gaps = true;
+	if (store_grow(
+		(void **)&runs->first, &runs->room, runs->n, sizeof(runs->first[0])))
+		runs->first[runs->n++] = first;
+}
+
+void
+store_wire_renumbered(struct store *st, uint32_t end)
+{
+	st->wire_end = end;
+	st->wire_gaps = false;
+	for (size_t n = 0; n <= SERIES_RUN_MAX; n++)
+		st->wire_free[n].n = 0;
 }
 
 bool

@@ -8,15 +8,17 @@
 
 #include "series.h"
 
-/* A place for a child of so many process cells, block and slot filled; or NULL. It is
- * taken only when it is published. */
-struct dynm_series *store_series(struct store *st, uint16_t stride);
+/* A place for a child of so many process cells, slot filled; or NULL: there is no memory,
+ * or *ret_full, there are no cells. It is taken only when it is published. */
+struct dynm_series *store_series(struct store *st, uint16_t stride, bool *ret_full);
 /* The child is complete: the flush thread may see it. */
 void store_publish(struct store *st, struct dynm_series *s);
 
 /* A run of n wire cells; UINT32_MAX when there is none. */
 uint32_t store_wire_take(struct store *st, uint32_t n);
 void store_wire_give(struct store *st, uint32_t first, uint32_t n);
+/* All runs in use were moved together below this end. */
+void store_wire_renumbered(struct store *st, uint32_t end);
 
 /* Texts one after the other, each with its NUL; NULL when there is no memory. */
 char *store_pack(struct store *st, dynm_strings texts);

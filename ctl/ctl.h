@@ -26,8 +26,11 @@ enum ctl_exit {
 struct ctl_options {
 	const char *address; /* any nanomsg URL */
 	int timeout_ms;
-	const char *file; /* of --file, or NULL */
-	bool json;	  /* --json */
+	const char *file;  /* of --file, or NULL */
+	bool json;	   /* --json */
+	const char *level; /* of --level, or NULL */
+	bool dry_run;	   /* --dry-run */
+	uint64_t count;	   /* of --count; 0: no end */
 };
 
 struct ctl_error {
@@ -43,15 +46,18 @@ void ctl_print(FILE *out, struct wire_text text);
 
 /* ---- Commands: argv holds what follows the command ----------------------- */
 
-enum ctl_exit ctl_send(
+typedef enum ctl_exit ctl_run(
     const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
-enum ctl_exit ctl_expose(
-    const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
-enum ctl_exit ctl_status(
-    const struct ctl_options *o, int argc, char **argv, struct ctl_error *error);
+
+ctl_run ctl_send, ctl_expose, ctl_status, ctl_remove, ctl_log_level, ctl_tail, ctl_bridge;
+
+/* ---- What they print ------------------------------------------------------ */
 
 /* The table for people that a STATUS reply comes to. CTL_UNREACHABLE if it is no such
  * reply. */
 enum ctl_exit ctl_print_status(FILE *out, struct wire_text json, struct ctl_error *error);
+/* The line for people of a message that tail shows. */
+struct json_t;
+void ctl_print_message(FILE *out, const struct json_t *message);
 
 #endif /* CTL_H */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -76,8 +77,8 @@ check_path(const char *path, struct ctl_error *error)
 	return failed && failed != EAGAIN ? connect_failed(path, failed, error) : CTL_OK;
 }
 
-static enum ctl_exit
-check_address(const char *address, struct ctl_error *error)
+enum ctl_exit
+request_check_address(const char *address, struct ctl_error *error)
 {
 	const char *path = sp_ipc_path(address);
 
@@ -114,6 +115,12 @@ union control {
 
 #define REQUEST_ID_BYTES sizeof(uint32_t)
 
+struct connection {
+	const struct ctl_options *o;
+	int socket;
+	uint32_t last_id;
+};
+
 static int
 open_socket(const struct ctl_options *o)
 {
@@ -135,7 +142,7 @@ open_socket(const struct ctl_options *o)
 
 /* LATE: it is sent. */
 static enum outcome
-send_request(int s, const void *payload, size_t bytes)
+send_request(struct connection *r, const void *payload, size_t bytes)
 {
 	union control control = { .bytes = { 0 } };
 	struct nn_iovec iov = { .iov_base = (void *)(uintptr_t)payload,
@@ -151,9 +158,9 @@ send_request(int s, const void *payload, size_t bytes)
 	c->cmsg_level = PROTO_SP;
 	c->cmsg_type = SP_HDR;
 	memcpy(NN_CMSG_DATA(c), &id_bytes, sizeof(id_bytes));
-	/* One request on a socket: there is no other answer to take for its. */
-	sp_put_request_id(NN_CMSG_DATA(c) + sizeof(id_bytes), 1);
-	if (nn_sendmsg(s, &m, 0) >= 0)
+	/* One request at a time: there is no other answer to take for its. */
+	sp_put_request_id(NN_CMSG_DATA(c) + sizeof(id_bytes), ++r->last_id);
+	if (nn_sendmsg(r->socket, &m, 0) >= 0)
 		return LATE;
 	return errno == ETIMEDOUT ? NOT_REACHED : FAILED;
 }
@@ -186,28 +193,6 @@ wait_for_reply(int s, uint64_t broken, int64_t end_ms, uint8_t **ret, size_t *re
 	}
 }
 
-static enum outcome
-exchange(const struct ctl_options *o, const void *payload, size_t bytes, uint8_t **ret,
-    size_t *ret_bytes)
-{
-	int64_t end_ms = now_ms() + o->timeout_ms;
-	enum outcome outcome;
-	int s = open_socket(o), failed;
-	uint64_t broken;
-
-	if (s < 0)
-		return FAILED;
-	/* How many connections had broken before. */
-	broken = nn_get_statistic(s, NN_STAT_BROKEN_CONNECTIONS);
-	outcome = send_request(s, payload, bytes);
-	if (outcome == LATE)
-		outcome = wait_for_reply(s, broken, end_ms, ret, ret_bytes);
-	failed = errno;
-	nn_close(s);
-	errno = failed;
-	return outcome;
-}
-
 static enum ctl_exit
 outcome_exit(const struct ctl_options *o, enum outcome outcome, struct ctl_error *error)
 {
@@ -238,14 +223,53 @@ outcome_exit(const struct ctl_options *o, enum outcome outcome, struct ctl_error
 }
 
 enum ctl_exit
-request(const struct ctl_options *o, const void *payload, size_t bytes, uint8_t **ret,
-    size_t *ret_bytes, struct ctl_error *error)
+request_open(
+    const struct ctl_options *o, struct connection **ret, struct ctl_error *error)
 {
-	enum ctl_exit code = check_address(o->address, error);
+	enum ctl_exit code = request_check_address(o->address, error);
+	struct connection *c;
 
 	if (code != CTL_OK)
 		return code;
-	return outcome_exit(o, exchange(o, payload, bytes, ret, ret_bytes), error);
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return ctl_fail(error, CTL_UNREACHABLE, "out of memory");
+	c->o = o;
+	/* Behind a bridge all senders are one process to the daemon, which tells their
+	 * requests apart by these. Numbers from 0 on would do, if there is no random one.
+	 */
+	if (getrandom(&c->last_id, sizeof(c->last_id), GRND_NONBLOCK) < 0)
+		c->last_id = 0;
+	c->socket = open_socket(o);
+	if (c->socket < 0) {
+		code = outcome_exit(o, FAILED, error);
+		free(c);
+		return code;
+	}
+	*ret = c;
+	return CTL_OK;
+}
+
+void
+request_close(struct connection *c)
+{
+	if (c)
+		nn_close(c->socket);
+	free(c);
+}
+
+enum ctl_exit
+request(struct connection *c, const void *payload, size_t bytes, uint8_t **ret,
+    size_t *ret_bytes, struct ctl_error *error)
+{
+	int64_t end_ms = now_ms() + c->o->timeout_ms;
+	/* How many connections had broken before. */
+	uint64_t broken = nn_get_statistic(c->socket, NN_STAT_BROKEN_CONNECTIONS);
+	enum outcome outcome = send_request(c, payload, bytes);
+
+	if (outcome == LATE)
+		outcome = wait_for_reply(c->socket, broken, end_ms, ret, ret_bytes);
+	return outcome_exit(c->o, outcome, error);
 }
 
 /* ---- Binary messages ------------------------------------------------------ */
@@ -267,7 +291,7 @@ request_fail(const uint8_t *reply, size_t bytes, struct ctl_error *error)
 }
 
 enum ctl_exit
-request_text(const struct ctl_options *o, const struct wire_writer *w, uint8_t **ret,
+request_text_on(struct connection *c, const struct wire_writer *w, uint8_t **ret,
     struct wire_text *ret_text, struct ctl_error *error)
 {
 	uint8_t *reply = NULL;
@@ -276,8 +300,8 @@ request_text(const struct ctl_options *o, const struct wire_writer *w, uint8_t *
 	enum ctl_exit code;
 
 	if (w->failed)
-		return ctl_fail(error, CTL_USAGE, "the level is too long for a message");
-	code = request(o, w->start, w->bytes, &reply, &bytes, error);
+		return ctl_fail(error, CTL_USAGE, "that is too long for a message");
+	code = request(c, w->start, w->bytes, &reply, &bytes, error);
 	if (code != CTL_OK)
 		return code;
 	if (message_decode(&m, reply, bytes, NULL) != REASON_NONE ||
@@ -289,4 +313,17 @@ request_text(const struct ctl_options *o, const struct wire_writer *w, uint8_t *
 	*ret = reply;
 	*ret_text = m.text;
 	return CTL_OK;
+}
+
+enum ctl_exit
+request_text(const struct ctl_options *o, const struct wire_writer *w, uint8_t **ret,
+    struct wire_text *ret_text, struct ctl_error *error)
+{
+	struct connection *c = NULL;
+	enum ctl_exit code = request_open(o, &c, error);
+
+	if (code == CTL_OK)
+		code = request_text_on(c, w, ret, ret_text, error);
+	request_close(c);
+	return code;
 }

@@ -1,87 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* send: one JSON message, now. */
-#include <errno.h>
+/* send: JSON messages, now. */
 #include <jansson.h>
 #include <stdlib.h>
 
 #include "ctl.h"
+#include "input.h"
 #include "request.h"
-
-/* Far more than the daemon takes: it is the one who says what is too long. */
-#define MAX_INPUT_BYTES (1 << 20)
-
-/* ---- The message ---------------------------------------------------------- */
-
-static enum ctl_exit
-read_file(const char *name, FILE *f, char **ret, struct ctl_error *error)
-{
-	char *text = malloc(MAX_INPUT_BYTES + 1);
-	size_t n = text ? fread(text, 1, MAX_INPUT_BYTES + 1, f) : 0;
-	enum ctl_exit code = CTL_USAGE;
-
-	if (text == NULL)
-		return ctl_fail(error, CTL_USAGE, "out of memory");
-	if (ferror(f))
-		ctl_fail(error, code, "%s: %s", name, strerror(errno));
-	else if (n > MAX_INPUT_BYTES)
-		ctl_fail(error, code, "%s is longer than any message", name);
-	else if (memchr(text, '\0', n))
-		ctl_fail(error, code, "%s is not text: it has a NUL in it", name);
-	else
-		code = CTL_OK;
-	if (code != CTL_OK) {
-		free(text);
-		return code;
-	}
-	text[n] = '\0';
-	*ret = text;
-	return CTL_OK;
-}
-
-static enum ctl_exit
-read_named(const char *name, char **ret, struct ctl_error *error)
-{
-	FILE *f = fopen(name, "rb");
-	enum ctl_exit code;
-
-	if (f == NULL)
-		return ctl_fail(error, CTL_USAGE, "%s: %s", name, strerror(errno));
-	code = read_file(name, f, ret, error);
-	fclose(f);
-	return code;
-}
-
-static enum ctl_exit
-get_input(const struct ctl_options *o, int argc, char **argv, char **ret,
-    struct ctl_error *error)
-{
-	const char *argument = argc == 1 ? argv[0] : NULL;
-
-	if (argc > 1 || (o->file != NULL) == (argument != NULL))
-		return ctl_fail(error, CTL_USAGE,
-		    "send takes one message: '{...}', @FILE, -f FILE, or - for standard "
-		    "input");
-	if (o->file && strcmp(o->file, "-") != 0)
-		return read_named(o->file, ret, error);
-	if (o->file || strcmp(argument, "-") == 0)
-		return read_file("standard input", stdin, ret, error);
-	if (argument[0] == '@')
-		return read_named(argument + 1, ret, error);
-	*ret = strdup(argument);
-	return *ret ? CTL_OK : ctl_fail(error, CTL_USAGE, "out of memory");
-}
-
-/* The message without white space around it. */
-static struct wire_text
-trim(const char *text)
-{
-	static const char blanks[] = " \t\r\n";
-	struct wire_text t = wire_text(text + strspn(text, blanks));
-
-	while (t.bytes > 0 && strchr(blanks, t.at[t.bytes - 1]))
-		t.bytes--;
-	return t;
-}
 
 /* ---- The answer ----------------------------------------------------------- */
 
@@ -115,14 +39,20 @@ print_error(FILE *out, const json_t *error)
 	fputc('\n', out);
 }
 
+/* How far a run of send is. */
+struct run {
+	const struct ctl_options *o;
+	struct connection *connection;
+	uint64_t messages, refused;
+};
+
 static enum ctl_exit
-read_answer(const struct ctl_options *o, const uint8_t *reply, size_t bytes,
+read_answer(struct run *run, const char *which, const uint8_t *reply, size_t bytes,
     struct ctl_error *error)
 {
 	json_t *answer = json_loadb((const char *)reply, bytes, 0, NULL);
 	const json_t *errors = json_object_get(answer, "errors");
 	const json_t *ok = json_object_get(answer, "ok");
-	enum ctl_exit code = CTL_REFUSED;
 	size_t i;
 	json_t *one;
 
@@ -130,39 +60,101 @@ read_answer(const struct ctl_options *o, const uint8_t *reply, size_t bytes,
 		json_decref(answer);
 		return request_fail(reply, bytes, error);
 	}
-	if (o->json) {
+	if (run->o->json) {
 		fwrite(reply, 1, bytes, stdout);
 		putchar('\n');
 	}
-	if (json_is_true(ok))
-		code = CTL_OK;
-	else if (!o->json)
-		json_array_foreach(errors, i, one) print_error(stderr, one);
+	if (!json_is_true(ok)) {
+		run->refused++;
+		json_array_foreach(errors, i, one)
+		{
+			if (run->o->json)
+				break;
+			fputs(which, stderr);
+			print_error(stderr, one);
+		}
+	}
 	json_decref(answer);
+	return CTL_OK;
+}
+
+/* ---- Sending -------------------------------------------------------------- */
+
+/* A message among others is told by its number. */
+static enum ctl_exit
+send_one(struct run *run, struct wire_text message, bool more, struct ctl_error *error)
+{
+	uint8_t *reply = NULL;
+	size_t bytes = 0;
+	char which[48] = "";
+	struct ctl_error why = { "" };
+	enum ctl_exit code = CTL_OK;
+
+	if (++run->messages > 1 || more)
+		snprintf(which, sizeof(which),
+		    "message %llu: ", (unsigned long long)run->messages);
+	if (run->connection == NULL)
+		code = request_open(run->o, &run->connection, error);
+	if (code != CTL_OK)
+		return code;
+	code = request(run->connection, message.at, message.bytes, &reply, &bytes, &why);
+	if (code == CTL_OK)
+		code = read_answer(run, which, reply, bytes, &why);
+	if (code != CTL_OK)
+		ctl_fail(error, code, "%s%s", which, why.text);
+	free(reply);
+	return code;
+}
+
+/* All messages of an input, which is closed. */
+static enum ctl_exit
+send_all(struct run *run, struct input *in, bool more, struct ctl_error *error)
+{
+	struct wire_text message = { "", 0 };
+	struct ctl_error why = { "" };
+	enum ctl_exit code = CTL_OK;
+
+	while (code == CTL_OK && message.at) {
+		code = input_next(in, &message, &why);
+		if (code != CTL_OK && run->messages > 0)
+			ctl_fail(error, code, "after message %llu: %s",
+			    (unsigned long long)run->messages, why.text);
+		else if (code != CTL_OK)
+			*error = why;
+		else if (message.at)
+			code = send_one(run, message, more || input_has_more(in), error);
+	}
+	input_close(in);
 	return code;
 }
 
 enum ctl_exit
 ctl_send(const struct ctl_options *o, int argc, char **argv, struct ctl_error *error)
 {
-	char *input = NULL;
-	uint8_t *reply = NULL;
-	size_t bytes = 0;
-	struct wire_text message;
-	enum ctl_exit code = get_input(o, argc, argv, &input, error);
+	struct run run = { .o = o };
+	struct input *in = NULL;
+	bool more = argc + (o->file != NULL) > 1;
+	enum ctl_exit code = CTL_OK;
 
-	if (code != CTL_OK)
-		return code;
-	message = trim(input);
-	if (message.bytes == 0 || message.at[0] != '{')
-		code = ctl_fail(error, CTL_USAGE,
-		    "a message is a JSON object: it starts with '{' (see "
-		    "dynamo-metricsctl send --help)");
-	else
-		code = request(o, message.at, message.bytes, &reply, &bytes, error);
-	if (code == CTL_OK)
-		code = read_answer(o, reply, bytes, error);
-	free(reply);
-	free(input);
-	return code;
+	for (int i = 0; i < argc && code == CTL_OK; i++) {
+		code = input_open(argv[i], &in, error);
+		if (code == CTL_OK)
+			code = send_all(&run, in, more, error);
+	}
+	if (o->file && code == CTL_OK) {
+		code = input_open_file(o->file, &in, error);
+		if (code == CTL_OK)
+			code = send_all(&run, in, more, error);
+	}
+	request_close(run.connection);
+	if (code == CTL_OK && run.messages == 0)
+		return ctl_fail(error, CTL_USAGE,
+		    "there is no message to send: a message is a JSON object, '{...}', "
+		    "in an "
+		    "argument, @FILE, -f FILE, or - for standard input");
+	if (code == CTL_OK && run.refused > 0 && run.messages > 1)
+		return ctl_fail(error, CTL_REFUSED,
+		    "%llu of %llu messages were refused, whole or in part",
+		    (unsigned long long)run.refused, (unsigned long long)run.messages);
+	return code == CTL_OK && run.refused > 0 ? CTL_REFUSED : code;
 }

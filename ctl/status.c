@@ -76,6 +76,15 @@ cell_span(char out[CELL_BYTES], const json_t *worker, const char *key)
 }
 
 static void
+cell_updated(char out[CELL_BYTES], const json_t *worker, const char *key)
+{
+	if (json_object_get(worker, key))
+		cell_span(out, worker, key);
+	else
+		snprintf(out, CELL_BYTES, "never");
+}
+
+static void
 cell_state(char out[CELL_BYTES], const json_t *worker, const char *key)
 {
 	snprintf(out, CELL_BYTES, "%s",
@@ -94,6 +103,7 @@ static const struct column {
 	{ "STATE", "connected", false, cell_state },
 	{ "AGE", "age_ms", true, cell_span },
 	{ "IDLE", "idle_ms", true, cell_span },
+	{ "UPDATED", "updated_ms", true, cell_updated },
 	{ "SERIES", "series", true, cell_number },
 	{ "REFUSED", "refused", true, cell_number },
 	{ "LIBRARY", "library", false, cell_text },
@@ -165,6 +175,7 @@ static void
 print_head(FILE *out, const json_t *status)
 {
 	const json_t *series = json_object_get(status, "series");
+	const json_t *totals = json_object_get(status, "totals");
 	char up[CELL_BYTES], lease[CELL_BYTES];
 
 	span(up, number_in(status, "uptime_ms"));
@@ -178,9 +189,14 @@ print_head(FILE *out, const json_t *status)
 	    " gauges, %" PRId64 " histograms\n",
 	    number_in(status, "families"), number_in(series, "counter"),
 	    number_in(series, "gauge"), number_in(series, "histogram"));
-	fprintf(out, "%zu workers, %" PRId64 " folded sessions remembered; lease %s\n\n",
+	fprintf(out, "%zu workers, %" PRId64 " folded sessions remembered; lease %s\n",
 	    json_array_size(json_object_get(status, "workers")),
 	    number_in(status, "folded"), lease);
+	fprintf(out,
+	    "%" PRId64 " connections; so far: %" PRId64 " messages, %" PRId64
+	    " things refused\n\n",
+	    number_in(totals, "connections"), number_in(totals, "messages"),
+	    number_in(totals, "refused"));
 }
 
 enum ctl_exit

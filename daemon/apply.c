@@ -5,6 +5,8 @@
 
 #include "apply_parts.h"
 
+#define EXPIRE_SLICE 4096 /* repeats that are forgotten in one turn */
+
 /* ---- Dispatch ------------------------------------------------------------------- */
 
 static void
@@ -26,6 +28,9 @@ dispatch(const struct request *q)
 		return;
 	case MESSAGE_STATUS:
 		apply_status_request(q);
+		return;
+	case MESSAGE_ADMIN:
+		apply_admin(q);
 		return;
 	case MESSAGE_NEW:
 	case MESSAGE_LIVE:
@@ -58,19 +63,28 @@ void
 apply_request(struct apply *a, struct apply_peer *peer, const void *payload, size_t bytes,
     uint64_t now_ms, struct strbuf *reply)
 {
-	struct message m;
+	struct message m = { 0 };
 	struct request q = { a, peer, &m, now_ms, reply };
 	struct refusal r = { 0 };
 	bool json = is_json(payload, bytes);
 
+	registry_set_time(a->registry, now_ms);
 	self_add(a->self, SELF_RECEIVED_BYTES, 0, 0, (double)bytes);
 	self_add(a->self, SELF_MESSAGES, json ? SELF_JSON : SELF_BINARY, 0, 1);
+	if (!json && message_decode(&m, payload, bytes, &r) != REASON_NONE)
+		m.type = 0;
+	if (tail_wants(&a->tail))
+		apply_tail_begin(&q);
 	if (json)
 		apply_json(&q, payload, bytes);
-	else if (message_decode(&m, payload, bytes, &r) == REASON_NONE)
+	else if (m.type != 0)
 		dispatch(&q);
 	else
 		apply_reply_error(&q, &r);
+	if (tail_wants(&a->tail))
+		apply_tail_end(&q, json, payload, bytes);
+	else
+		a->tail.n++;
 }
 
 /* ---- The rest of the interface ---------------------------------------------------- */
@@ -88,11 +102,27 @@ apply_new(const struct apply_options *options, struct registry *registry,
 	a->self = self;
 	a->log = log;
 	sessions_init(&a->sessions, registry, self, log);
-	a->sessions.lease_ms = options->lease_ms;
-	a->sessions.grace_ms = options->grace_ms;
+	apply_set_options(a, options);
+	a->repeats = repeats_new(options->dedupe_secret);
+	if (a->repeats == NULL) {
+		apply_free(a);
+		return NULL;
+	}
 	if (options->folded_memory)
 		a->sessions.folded_most = options->folded_memory;
 	return a;
+}
+
+void
+apply_set_options(struct apply *a, const struct apply_options *options)
+{
+	a->options.lease_ms = options->lease_ms;
+	a->options.grace_ms = options->grace_ms;
+	a->options.json_bytes = options->json_bytes;
+	a->options.dedupe_ms = options->dedupe_ms;
+	a->options.dedupe_keys = options->dedupe_keys;
+	a->options.retain_s = options->retain_s;
+	sessions_set_times(&a->sessions, options->lease_ms, options->grace_ms);
 }
 
 void
@@ -101,6 +131,8 @@ apply_free(struct apply *a)
 	if (a == NULL)
 		return;
 	sessions_free(&a->sessions);
+	repeats_free(a->repeats);
+	tail_free(&a->tail);
 	free(a);
 }
 
@@ -108,21 +140,28 @@ void
 apply_disconnect(
     struct apply *a, struct apply_peer *peer, bool process_gone, uint64_t now_ms)
 {
+	registry_set_time(a->registry, now_ms);
 	sessions_unbind(&a->sessions, &peer->bindings, process_gone, now_ms);
 }
 
 void
 apply_tick(struct apply *a, uint64_t now_ms)
 {
+	registry_set_time(a->registry, now_ms);
 	sessions_tick(&a->sessions, now_ms);
+	registry_tidy(a->registry, a->options.retain_s);
+	repeats_expire(a->repeats, now_ms, EXPIRE_SLICE);
 }
 
 uint64_t
 apply_due_ms(const struct apply *a, uint64_t now_ms)
 {
-	if (a->sessions.due_ms == UINT64_MAX)
+	uint64_t tidy_ms = registry_tidy_ms(a->registry, a->options.retain_s);
+	uint64_t due_ms = tidy_ms < a->sessions.due_ms ? tidy_ms : a->sessions.due_ms;
+
+	if (due_ms == UINT64_MAX)
 		return UINT64_MAX;
-	return a->sessions.due_ms > now_ms ? a->sessions.due_ms - now_ms : 0;
+	return due_ms > now_ms ? due_ms - now_ms : 0;
 }
 
 bool

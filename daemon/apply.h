@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "registry.h"
+#include "repeats.h"
 #include "self_metrics.h"
 #include "strbuf.h"
 
@@ -27,12 +28,20 @@ struct apply_options {
 	uint32_t message_bytes; /* the longest request and reply */
 	uint32_t json_bytes;	/* the longest JSON message */
 	uint32_t folded_memory; /* folded sessions remembered; 0: default */
+	uint32_t dedupe_ms;	/* how long a message in JSON is known again; 0: never */
+	uint32_t dedupe_keys;	/* how many of them are known at once */
+	uint64_t retain_s;	/* see registry_tidy() */
+	uint8_t dedupe_secret[REPEATS_SECRET_BYTES]; /* random, kept with the state */
 	uint64_t started_ms;
+	uid_t admin_uid; /* who may send ADMIN, besides root */
 	const char *version;
 	/* Sets the self-metrics that only the caller knows (the process, the time);
 	 * called before a page is made. May be NULL. */
 	void (*refresh)(void *arg);
-	void *refresh_arg;
+	/* Milliseconds since 1970. NULL: the `time` of messages in JSON is not looked at.
+	 */
+	uint64_t (*unix_ms)(void *arg);
+	void *refresh_arg; /* of both */
 };
 
 /* Who is at the other end of a connection, as the kernel says. */
@@ -42,6 +51,10 @@ struct apply_peer {
 	uid_t uid;
 	uint64_t
 	    process_start; /* of the process, in clock ticks since boot; 0: unknown */
+	bool direct;	  /* the request came on its own connection, not through a device,
+			   * and gets a reply */
+	bool has_request; /* the request under way has an SP request id */
+	uint32_t request;
 	struct apply_binding *bindings; /* apply's own: NULL at first */
 };
 
@@ -49,6 +62,10 @@ struct apply_peer {
 struct apply *apply_new(const struct apply_options *options, struct registry *registry,
     struct self_metrics *self, struct log *log);
 void apply_free(struct apply *a);
+
+/* Take lease_ms, grace_ms, json_bytes, dedupe_ms, dedupe_keys and retain_s anew. A
+ * session keeps the lease that it was told until its worker says HELLO again. */
+void apply_set_options(struct apply *a, const struct apply_options *options);
 
 /*
  * One request, without its backtrace, binary or JSON. The reply is appended to reply
@@ -64,6 +81,11 @@ void apply_request(struct apply *a, struct apply_peer *peer, const void *payload
  */
 void apply_disconnect(
     struct apply *a, struct apply_peer *peer, bool process_gone, uint64_t now_ms);
+
+/* A connection is about to be closed over what it sent, for the administrator who looks
+ * on; counting and logging it is the caller's. */
+void apply_closed(struct apply *a, const struct apply_peer *peer, enum reason reason,
+    const char *why, uint64_t now_ms);
 
 /* Leases and graces that have run out by now. Call at least every apply_due_ms(). */
 void apply_tick(struct apply *a, uint64_t now_ms);

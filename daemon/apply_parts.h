@@ -8,10 +8,19 @@
 
 #include "apply.h"
 #include "sessions.h"
+#include "tail.h"
 
 #define APPLY_REPLY_ROOM \
 	512 /* enough for any reply but ACK of a DEFINE, TEXT and JSON \
 	     */
+
+/* What `tail` tells of the request under way. */
+struct apply_note {
+	char worker[NAMES_WORKER_BYTES + 1];
+	uint32_t refused;
+	struct refusal first;
+	bool quiet; /* it is not told */
+};
 
 struct apply {
 	struct apply_options options;
@@ -19,8 +28,12 @@ struct apply {
 	struct self_metrics *self;
 	struct log *log;
 	struct sessions sessions;
-	uint64_t replaced_seen; /* of the registry's figures: what self has counted */
+	struct repeats *repeats; /* messages in JSON that were applied */
+	uint64_t replaced_seen;	 /* of the registry's figures: what self has counted */
+	uint64_t removed_seen[REGISTRY_CAUSES];
 	double dropped_seen;
+	struct tail tail;
+	struct apply_note note;
 };
 
 /* One request on its way. */
@@ -46,6 +59,18 @@ void apply_session_request(const struct request *q);
 /* apply_text.c: EXPOSE STATUS */
 void apply_expose(const struct request *q);
 void apply_status_request(const struct request *q);
+/* Answer with a text, or with ERROR where it is too long for a message. */
+void apply_reply_text(const struct request *q, const struct strbuf *text);
+
+/* apply_admin.c: ADMIN */
+void apply_admin(const struct request *q);
+
+/* apply_tail.c: what is told of each request while somebody asks */
+/* Before a decoded request is applied, and after any. type 0: it is malformed. */
+void apply_tail_begin(const struct request *q);
+void apply_tail_end(
+    const struct request *q, bool json, const char *payload, size_t bytes);
+void apply_tail_answer(const struct request *q, bool has_after, uint64_t after);
 
 /* apply_json.c */
 void apply_json(const struct request *q, const void *payload, size_t bytes);

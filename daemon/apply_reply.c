@@ -23,6 +23,8 @@ apply_count_refusal(struct apply *a, const struct apply_peer *peer,
     const struct refusal *r, uint64_t now_ms)
 {
 	self_refused(a->self, r->reason);
+	if (tail_wants(&a->tail) && a->note.refused++ == 0)
+		a->note.first = *r;
 	log_limited(a->log, LOG_LEVEL_WARNING, r->reason, now_ms,
 	    "apply: refused (%s) from pid %d, uid %u: %s", message_reason_word(r->reason),
 	    (int)peer->pid, (unsigned)peer->uid, r->text);

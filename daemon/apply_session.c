@@ -270,6 +270,7 @@ apply_update(const struct request *q, struct record *record)
 	if (registry_check_records(column, m->records, m->count, &r) == REASON_NONE) {
 		registry_apply_records(q->a->registry, column, m->records, m->count);
 		record->last = m->n;
+		record->live->updated_ms = q->now_ms;
 		reply_ack(q, m->n);
 		return;
 	}
@@ -344,7 +345,8 @@ apply_bye(const struct request *q)
 	if (binding && q->m->ticket.store == q->a->options.store) {
 		record = sessions_record(s, binding->record);
 		if (record->serial == binding->serial && record->live)
-			sessions_fold(s, binding->record, false, "it said good-bye");
+			sessions_fold(
+			    s, binding->record, false, "it said good-bye", q->now_ms);
 		reply_simple(q, message_put_ok);
 	} else {
 		reply_simple(q, message_put_unbound);

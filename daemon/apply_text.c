@@ -22,12 +22,19 @@ apply_refresh(struct apply *a)
 	self_add(
 	    a->self, SELF_FAMILIES_REPLACED, 0, 0, (double)(replaced - a->replaced_seen));
 	self_add(a->self, SELF_CLIENT_DROPPED_UPDATES, 0, 0, dropped - a->dropped_seen);
+	for (size_t i = 0; i < REGISTRY_CAUSES; i++) {
+		uint64_t removed = registry_removed(a->registry, (enum registry_cause)i);
+
+		self_add(a->self, SELF_SERIES_REMOVED, i, 0,
+		    (double)(removed - a->removed_seen[i]));
+		a->removed_seen[i] = removed;
+	}
 	a->replaced_seen = replaced;
 	a->dropped_seen = dropped;
 }
 
-static void
-reply_text(const struct request *q, const struct strbuf *text)
+void
+apply_reply_text(const struct request *q, const struct strbuf *text)
 {
 	struct wire_writer w;
 	struct refusal r = { 0 };
@@ -64,7 +71,7 @@ apply_expose(const struct request *q)
 	       text.bytes <= q->a->options.message_bytes)
 		;
 	exposition_free(e);
-	reply_text(q, &text);
+	apply_reply_text(q, &text);
 	strbuf_free(&text);
 }
 
@@ -81,10 +88,49 @@ status_worker(
 	strbuf_addf(out, ",\"age_ms\":%llu,\"idle_ms\":%llu",
 	    (unsigned long long)(now_ms - s->born_ms),
 	    (unsigned long long)(now_ms - s->touched_ms));
+	if (s->updated_ms)
+		strbuf_addf(out, ",\"updated_ms\":%llu",
+		    (unsigned long long)(now_ms - s->updated_ms));
 	strbuf_addf(out, ",\"series\":%u,\"last\":%llu,\"refused\":%llu,\"library\":",
 	    s->column->n_series, (unsigned long long)record->last,
 	    (unsigned long long)s->refused);
 	strbuf_add_json(out, wire_text(s->library));
+	strbuf_addc(out, '}');
+}
+
+/* What a self-metric has come to in all its series. */
+static double
+self_sum(const struct apply *a, enum self_metric m)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < self_series(m); i++) {
+		const double *cell = self_cells(a->self, m, i);
+
+		sum += cell ? *cell : 0;
+	}
+	return sum;
+}
+
+static void
+status_totals(const struct apply *a, struct strbuf *out)
+{
+	static const struct {
+		const char *name;
+		enum self_metric metric;
+	} totals[] = {
+		{ "connections", SELF_CONNECTIONS },
+		{ "messages", SELF_MESSAGES },
+		{ "received_bytes", SELF_RECEIVED_BYTES },
+		{ "refused", SELF_REFUSED },
+		{ "resent", SELF_RESENT },
+		{ "folds", SELF_SESSIONS_FOLDED },
+	};
+
+	strbuf_adds(out, ",\"totals\":{");
+	for (size_t i = 0; i < sizeof(totals) / sizeof(totals[0]); i++)
+		strbuf_addf(out, "%s\"%s\":%.0f", i ? "," : "", totals[i].name,
+		    self_sum(a, totals[i].metric));
 	strbuf_addc(out, '}');
 }
 
@@ -101,7 +147,9 @@ apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out)
 	    registry_families(a->registry), registry_count(a->registry, MESSAGE_COUNTER),
 	    registry_count(a->registry, MESSAGE_GAUGE),
 	    registry_count(a->registry, MESSAGE_HISTOGRAM));
-	strbuf_addf(out, ",\"folded\":%u,\"workers\":[", a->sessions.n_folded);
+	strbuf_addf(out, ",\"folded\":%u", a->sessions.n_folded);
+	status_totals(a, out);
+	strbuf_adds(out, ",\"workers\":[");
 	for (const struct session *s = a->sessions.first; s; s = s->next) {
 		status_worker(a, s, now_ms, out);
 		if (s->next)
@@ -116,6 +164,6 @@ apply_status_request(const struct request *q)
 	struct strbuf text = STRBUF_EMPTY;
 
 	apply_status(q->a, q->now_ms, &text);
-	reply_text(q, &text);
+	apply_reply_text(q, &text);
 	strbuf_free(&text);
 }

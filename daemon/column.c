@@ -51,6 +51,12 @@ series_of_slot(const struct registry *r, uint32_t slot)
 }
 
 uint32_t
+registry_cell_series(const struct registry *r, const struct column *c, uint32_t cell)
+{
+	return series_of_slot(r, c->slot[cell]);
+}
+
+uint32_t
 registry_cells_of(const struct family *family)
 {
 	return message_cells(family->kind, family->merge, family->n_bounds);
@@ -74,6 +80,12 @@ registry_column_new(struct registry *r, struct wire_text worker)
 	}
 	*(struct column **)slab_at(&r->columns, c->number) = c;
 	return c;
+}
+
+void
+registry_column_owner(struct column *c, uint32_t uid)
+{
+	c->uid = uid;
 }
 
 bool
@@ -126,15 +138,15 @@ registry_release_cells(struct registry *r, struct column *c, uint32_t cell)
 	memset(c->slot + cell, 0, n * sizeof(*c->slot));
 	c->n_cells -= n;
 	c->n_series--;
-	if (c != r->own)
-		s->live--;
+	if (c != r->own && --s->live == 0)
+		s->kept_s = registry_now_s(r);
 	return number;
 }
 
 void
 registry_remove_child(struct registry *r, struct column *c, uint32_t cell)
 {
-	uint32_t number;
+	uint32_t number, before = r->series.live;
 	struct family *family;
 
 	if (cell >= c->room || !is_first(slot_kind(c->slot[cell])))
@@ -142,6 +154,7 @@ registry_remove_child(struct registry *r, struct column *c, uint32_t cell)
 	number = registry_release_cells(r, c, cell);
 	family = registry_series(r, number)->family;
 	registry_series_settle(r, number, false);
+	r->removed[REGISTRY_REQUEST] += before - r->series.live;
 	registry_family_settle(r, family);
 }
 
@@ -167,6 +180,10 @@ registry_take_cells(struct registry *r, struct column *c, uint32_t number, uint3
 
 	if (family->kind == MESSAGE_GAUGE && !registry_part_add(r, s, c, cell))
 		return false;
+	/* Held, so that clearing the cells does not take it off the page. */
+	s->live++;
+	clear_range(r, c, cell, n);
+	s->live--;
 	for (uint32_t i = 0; i < n; i++) {
 		enum cell_kind kind = family->kind == MESSAGE_COUNTER ? CELL_COUNTER
 				      : i == n - 1		      ? CELL_SUM
@@ -254,7 +271,8 @@ registry_define_child(struct registry *r, struct column *c,
 		return reason;
 	metric = c->metric[child->metric];
 	n = registry_cells_of(metric->family);
-	reason = registry_series_take(r, metric, child->value, &number, &made, refusal);
+	reason = registry_series_take(
+	    r, c->uid, metric, child->value, &number, &made, refusal);
 	if (reason != REASON_NONE)
 		return reason;
 	if (ret_new)
@@ -262,16 +280,9 @@ registry_define_child(struct registry *r, struct column *c,
 	if (has_child(r, c, number, child->cell))
 		return REASON_NONE;
 	reason = check_room(r, c, registry_series(r, number), refusal);
-	if (reason == REASON_NONE && !registry_make_cells(c, child->cell + n))
+	if (reason == REASON_NONE && (!registry_make_cells(c, child->cell + n) ||
+					 !registry_take_cells(r, c, number, child->cell)))
 		reason = refuse(refusal, REASON_MEMORY, "out of memory");
-	if (reason == REASON_NONE) {
-		/* Held, so that clearing the cells does not take it off the page. */
-		registry_series(r, number)->live++;
-		clear_range(r, c, child->cell, n);
-		if (!registry_take_cells(r, c, number, child->cell))
-			reason = refuse(refusal, REASON_MEMORY, "out of memory");
-		registry_series(r, number)->live--;
-	}
 	/* Refused: a series that was made for it goes again. */
 	registry_series_settle(r, number, !made);
 	return reason;
@@ -428,16 +439,17 @@ bool
 registry_column_has_endpoint(
     const struct registry *r, const struct column *c, const char *endpoint)
 {
-	uint32_t depth;
+	struct message_level raw = { 1, { wire_text(endpoint) } };
+	const struct message_level *level = &raw;
+	struct naming_level room;
+	uint32_t name;
 
-	for (uint32_t i = 0; i < c->metric_room; i++) {
-		struct wire_text name;
-
-		if (c->metric[i] == NULL)
-			continue;
-		name = labels_level_name(r->labels, c->metric[i]->level, &depth);
-		if (depth == MESSAGE_LEVELS_MAX && wire_text_is(name, endpoint))
+	if (naming_level(&r->naming, &level, &room, NULL) != REASON_NONE)
+		return false;
+	name = labels_string_find(r->labels, level->name[0]);
+	for (uint32_t i = 0; name && i < c->metric_room; i++)
+		if (c->metric[i] && labels_level_ends(r->labels, c->metric[i]->level,
+					MESSAGE_LEVELS_MAX, name))
 			return true;
-	}
 	return false;
 }

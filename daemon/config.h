@@ -15,9 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "names.h"
 #include "strbuf.h"
 
+enum config_naming { CONFIG_NAMING_SEED, CONFIG_NAMING_COMPONENT };
+
 struct config {
+	int64_t naming; /* an enum config_naming */
+	char **labels;	/* name, value, name, value ...; NULL-terminated */
 	struct {
 		char *address;
 		int64_t connections;
@@ -26,6 +31,8 @@ struct config {
 		int64_t json_bytes;
 		int64_t lease_ms;
 		int64_t grace_ms;
+		int64_t dedupe_ms;
+		int64_t dedupe_keys;
 	} ingest;
 	struct {
 		bool enabled;
@@ -44,6 +51,7 @@ struct config {
 		int64_t series;
 		int64_t series_per_family;
 		int64_t series_per_worker;
+		int64_t series_per_uid;
 		int64_t families;
 		int64_t labels;
 		int64_t label_bytes;
@@ -51,6 +59,9 @@ struct config {
 		int64_t help_bytes;
 		int64_t buckets;
 	} limits;
+	struct {
+		int64_t retain_s; /* 0: for ever */
+	} state;
 	struct {
 		int64_t level; /* an enum log_level */
 	} log;
@@ -62,12 +73,13 @@ enum config_type {
 	CONFIG_NUMBER, /* int64_t within min and max */
 	CONFIG_TEXT,   /* char *, not NULL */
 	CONFIG_WORD,   /* int64_t: a position in words */
-	CONFIG_LIST    /* char **: a list of texts; only in the environment, as JSON */
+	CONFIG_LIST,   /* char **: a list of texts; in the environment as JSON */
+	CONFIG_LABELS  /* char **: an object of texts, as names and values in turn */
 };
 
 struct config_key {
-	const char *section;	 /* NULL: only in the environment */
-	const char *name;	 /* within its section */
+	const char *section;	 /* NULL: at the top */
+	const char *name;	 /* within its section; NULL: only a variable */
 	const char *environment; /* a variable, or NULL */
 	enum config_type type;
 	size_t offset;	    /* in struct config */
@@ -80,6 +92,7 @@ struct config_key {
 	const char *use; /* what it is for, as one sentence */
 };
 
+/* Keys by section, then those that are only variables. */
 extern const struct config_key config_table[];
 extern const size_t config_keys;
 
@@ -88,16 +101,42 @@ struct config_error {
 	char text[CONFIG_ERROR_TEXT]; /* a sentence; the first one stays */
 };
 
+/* Where a configuration is read. It borrows all of it. */
+struct config_source {
+	const char *file;	  /* NULL: none */
+	bool may_be_missing;	  /* then a file that is not there is an empty one */
+	char *const *environment; /* "NAME=value", NULL-terminated; NULL: empty */
+};
+
 /*
- * Fill *ret with defaults, then the file (NULL: none), then the environment ("NAME=value"
- * texts, NULL-terminated; an empty value is no value). 0, and *ret is to be given to
- * config_free(); or -1 with e filled and *ret untouched.
+ * Fill *ret with defaults, then the file, then the environment (an empty value is no
+ * value). 0, and *ret is to be given to config_free(); or -1 with e filled and *ret
+ * untouched.
  */
-int config_load(struct config *ret, const char *file, char *const *environment,
-    struct config_error *e);
+int config_load(
+    struct config *ret, const struct config_source *from, struct config_error *e);
 void config_free(struct config *c);
+
+/*
+ * Read again what c was loaded from. The reloadable keys that changed get their new
+ * values; the others keep theirs. The paths of both are appended, ", " between them, to
+ * changed and to waiting. 0, or -1 with e filled and nothing changed: what was read is
+ * wrong, or does not fit the values that are kept.
+ */
+int config_reload(struct config *c, const struct config_source *from,
+    struct strbuf *changed, struct strbuf *waiting, struct config_error *e);
+
+/* The limits that names and labels are checked with. */
+struct names_limits config_names_limits(const struct config *c);
+
+/* Say what is no error and yet odd in the environment: variables that nobody knows, and
+ * one that wins over another. Once per start. */
+void config_warn(const struct config *c, char *const *environment,
+    void (*say)(void *arg, const char *text), void *arg);
 
 /* A configuration file that holds every key at its default. */
 void config_print_defaults(struct strbuf *out);
+/* All keys and variables as a table in Markdown. */
+void config_print_table(struct strbuf *out);
 
 #endif /* CONFIG_H */

@@ -5,6 +5,7 @@
 #include "names.h"
 
 #define DAY_MS		  86400000
+#define YEARS_S		  315360000 /* ten */
 #define MESSAGE_BYTES_MIN 4096
 #define MESSAGE_BYTES_MAX (64 << 20)
 
@@ -13,11 +14,19 @@ static const char *const level_words[] = { [LOG_LEVEL_ERROR] = "error",
 	[LOG_LEVEL_INFO] = "info",
 	[LOG_LEVEL_DEBUG] = "debug",
 	NULL };
+static const char *const naming_words[] = { "seed", "component", NULL };
 static const char *const ready_words[] = { "notready", "ready", NULL };
 
 #define AT(member) .offset = offsetof(struct config, member)
 
 const struct config_key config_table[] = {
+	{ NULL, "naming", NULL, CONFIG_WORD, AT(naming), .normal = "seed",
+	    .words = naming_words,
+	    .use = "How names and levels are shown: `seed` has `dynamo_` and namespace, "
+		   "component, endpoint; `component` has `dynamo_component_` and "
+		   "dynamo_namespace, dynamo_component, dynamo_endpoint." },
+	{ NULL, "labels", NULL, CONFIG_LABELS, AT(labels), .normal = "{}",
+	    .use = "Labels that every series gets, the daemon's own too." },
 	{ "ingest", "address", "DYN_METRICSD_ADDRESS", CONFIG_TEXT, AT(ingest.address),
 	    .normal = "ipc:///run/dynamo-metricsd/ingest.ipc",
 	    .use = "Where workers connect: ipc:// and an absolute path." },
@@ -31,15 +40,25 @@ const struct config_key config_table[] = {
 	    .normal = "1048576", .min = MESSAGE_BYTES_MIN, .max = MESSAGE_BYTES_MAX,
 	    .use = "The longest message, request or reply." },
 	{ "ingest", "json_bytes", NULL, CONFIG_NUMBER, AT(ingest.json_bytes),
-	    .normal = "65536", .min = 1024, .max = MESSAGE_BYTES_MAX,
+	    .normal = "65536", .min = 1024, .max = MESSAGE_BYTES_MAX, .reloadable = true,
 	    .use =
 		"The longest message in JSON; decoded, it takes up to 80 times that." },
 	{ "ingest", "lease_ms", NULL, CONFIG_NUMBER, AT(ingest.lease_ms),
-	    .normal = "15000", .min = 100, .max = DAY_MS,
-	    .use = "A worker that is silent for so long is taken for dead." },
+	    .normal = "15000", .min = 100, .max = DAY_MS, .reloadable = true,
+	    .use =
+		"A worker that is silent for so long is taken for dead. Those that are "
+		"connected keep theirs until they connect again." },
 	{ "ingest", "grace_ms", NULL, CONFIG_NUMBER, AT(ingest.grace_ms),
-	    .normal = "2000", .min = 0, .max = DAY_MS,
+	    .normal = "2000", .min = 0, .max = DAY_MS, .reloadable = true,
 	    .use = "Gauges of a disconnected worker stay on the page for so long." },
+	{ "ingest", "dedupe_ms", NULL, CONFIG_NUMBER, AT(ingest.dedupe_ms),
+	    .normal = "600000", .min = 0, .max = DAY_MS, .reloadable = true,
+	    .use = "A message in JSON that comes again within this time is not counted "
+		   "again; 0: it is." },
+	{ "ingest", "dedupe_keys", NULL, CONFIG_NUMBER, AT(ingest.dedupe_keys),
+	    .normal = "1000000", .min = 1, .max = 100000000, .reloadable = true,
+	    .use = "The most messages in JSON that are known again; at 48 bytes each. "
+		   "More of them are refused until the oldest are forgotten." },
 	{ "http", "host", "DYN_SYSTEM_HOST", CONFIG_TEXT, AT(http.host),
 	    .normal = "127.0.0.1", .use = "The address that HTTP listens on." },
 	{ "http", "port", "DYN_SYSTEM_PORT", CONFIG_NUMBER, AT(http.port),
@@ -63,31 +82,43 @@ const struct config_key config_table[] = {
 	{ "http", "live_path", "DYN_SYSTEM_LIVE_PATH", CONFIG_TEXT, AT(http.live_path),
 	    .normal = "/live", .use = "Where it is asked whether the daemon lives." },
 	{ "limits", "series", NULL, CONFIG_NUMBER, AT(limits.series), .normal = "2000000",
-	    .min = 1, .max = 100000000, .use = "The most series in all." },
+	    .min = 1, .max = 100000000, .reloadable = true,
+	    .use = "The most series in all." },
 	{ "limits", "series_per_family", NULL, CONFIG_NUMBER,
 	    AT(limits.series_per_family), .normal = "500000", .min = 1, .max = 100000000,
-	    .use = "The most series of one name." },
+	    .reloadable = true, .use = "The most series of one name." },
 	{ "limits", "series_per_worker", NULL, CONFIG_NUMBER,
 	    AT(limits.series_per_worker), .normal = "500000", .min = 1, .max = 100000000,
-	    .use = "The most series of one worker." },
+	    .reloadable = true, .use = "The most series of one worker." },
+	{ "limits", "series_per_uid", NULL, CONFIG_NUMBER, AT(limits.series_per_uid),
+	    .normal = "2000000", .min = 1, .max = 100000000, .reloadable = true,
+	    .use = "The most series that one user's processes made." },
 	{ "limits", "families", NULL, CONFIG_NUMBER, AT(limits.families),
-	    .normal = "20000", .min = 1, .max = 10000000, .use = "The most names." },
+	    .normal = "20000", .min = 1, .max = 10000000, .reloadable = true,
+	    .use = "The most names." },
 	{ "limits", "labels", NULL, CONFIG_NUMBER, AT(limits.labels), .normal = "32",
-	    .min = 0, .max = MESSAGE_LABELS_MAX, .use = "The most labels of a series." },
+	    .min = 0, .max = MESSAGE_LABELS_MAX, .reloadable = true,
+	    .use = "The most labels of a series." },
 	{ "limits", "label_bytes", NULL, CONFIG_NUMBER, AT(limits.label_bytes),
-	    .normal = "1024", .min = 1, .max = UINT16_MAX,
+	    .normal = "1024", .min = 1, .max = UINT16_MAX, .reloadable = true,
 	    .use = "The longest name and the longest value of a label." },
 	{ "limits", "name_bytes", NULL, CONFIG_NUMBER, AT(limits.name_bytes),
-	    .normal = "200", .min = 1, .max = NAMES_NAME_BYTES_MAX,
+	    .normal = "200", .min = 1, .max = NAMES_NAME_BYTES_MAX, .reloadable = true,
 	    .use = "The longest name of a metric." },
 	{ "limits", "help_bytes", NULL, CONFIG_NUMBER, AT(limits.help_bytes),
-	    .normal = "1024", .min = 0, .max = UINT16_MAX,
+	    .normal = "1024", .min = 0, .max = UINT16_MAX, .reloadable = true,
 	    .use = "The longest help text of a metric." },
 	{ "limits", "buckets", NULL, CONFIG_NUMBER, AT(limits.buckets), .normal = "128",
-	    .min = 1, .max = MESSAGE_BOUNDS_MAX,
+	    .min = 1, .max = MESSAGE_BOUNDS_MAX, .reloadable = true,
 	    .use = "The most buckets of a histogram, +Inf aside." },
+	{ "state", "retain_s", NULL, CONFIG_NUMBER, AT(state.retain_s), .normal = "0",
+	    .min = 0, .max = YEARS_S, .reloadable = true,
+	    .use = "Series that no live worker defines leave when nothing was heard of "
+		   "them for so long; 0: never." },
 	{ "log", "level", NULL, CONFIG_WORD, AT(log.level), .normal = "info",
-	    .words = level_words, .reloadable = true, .use = "What is logged." },
+	    .words = level_words, .reloadable = true,
+	    .use = "What is logged. SIGHUP sets it again, also after dynamo-metricsctl "
+		   "log-level." },
 	{ NULL, NULL, "DYN_SYSTEM_ENABLED", CONFIG_BOOL, AT(http.enabled),
 	    .normal = "true", .use = "Whether there is HTTP at all." },
 	{ NULL, NULL, "DYN_SYSTEM_STARTING_HEALTH_STATUS", CONFIG_BOOL,
@@ -100,24 +131,3 @@ const struct config_key config_table[] = {
 	    .use = "The runtime folder, as systemd names it." },
 };
 const size_t config_keys = sizeof(config_table) / sizeof(config_table[0]);
-
-void
-config_print_defaults(struct strbuf *out)
-{
-	const char *section = "";
-
-	strbuf_adds(out, "{");
-	for (size_t i = 0; i < config_keys && config_table[i].section; i++) {
-		const struct config_key *k = &config_table[i];
-		const char *quote = k->type == CONFIG_NUMBER ? "" : "\"";
-
-		if (strcmp(section, k->section) != 0)
-			strbuf_addf(out, "%s\n\t\"%s\": {\n", section[0] ? "\n\t}," : "",
-			    k->section);
-		else
-			strbuf_adds(out, ",\n");
-		section = k->section;
-		strbuf_addf(out, "\t\t\"%s\": %s%s%s", k->name, quote, k->normal, quote);
-	}
-	strbuf_adds(out, "\n\t}\n}\n");
-}

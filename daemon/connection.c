@@ -112,16 +112,19 @@ connection_close(struct connection *c)
 	set_deadline(c, LINGER_MS);
 }
 
-/* Log why a connection is about to be closed. */
-__attribute__((format(printf, 3, 4))) static void
-refuse_connection(struct connection *c, unsigned cause, const char *format, ...)
+/* Count and log why a connection is about to be closed. */
+__attribute__((format(printf, 4, 5))) static void
+refuse_connection(
+    struct connection *c, enum reason reason, unsigned cause, const char *format, ...)
 {
 	char why[160];
 	va_list arguments;
 
+	self_refused(c->in->self, reason);
 	va_start(arguments, format);
 	vsnprintf(why, sizeof(why), format, arguments);
 	va_end(arguments);
+	apply_closed(c->in->apply, &c->peer, reason, why, turn_ms(c->in->turn));
 	log_limited(c->in->log, LOG_LEVEL_WARNING, cause, turn_ms(c->in->turn),
 	    "ingest: connection of pid %d (uid %u) closed: %s", (int)c->peer.pid,
 	    (unsigned)c->peer.uid, why);
@@ -172,13 +175,16 @@ take_payload(struct connection *c, const uint8_t *payload, size_t bytes)
 			return VERDICT_NEXT;
 		}
 	}
+	c->peer.direct = c->state == STATE_REQ && backtrace == 4;
+	c->peer.has_request = c->state == STATE_REQ;
+	c->peer.request = backtrace ? sp_get_word(payload + backtrace - 4) : 0;
 	strbuf_reset(&in->reply);
 	apply_request(in->apply, &c->peer, payload + backtrace, bytes - backtrace, now_ms,
 	    &in->reply);
 	if (c->state == STATE_PUSH)
 		return VERDICT_NEXT;
 	if (in->reply.failed || in->reply.bytes == 0) {
-		refuse_connection(c, CAUSE_MEMORY, "memory is out");
+		refuse_connection(c, REASON_MEMORY, CAUSE_MEMORY, "memory is out");
 		return VERDICT_BAD;
 	}
 	hold_reply(c, payload, backtrace);
@@ -197,13 +203,12 @@ take_frame(struct connection *c, struct evbuffer *from)
 	if (evbuffer_copyout(from, head, sizeof(head)) < (ev_ssize_t)sizeof(head))
 		return VERDICT_MORE;
 	if (sp_get_frame(head, &bytes) != 0) {
-		self_refused(c->in->self, REASON_MESSAGE);
-		refuse_connection(c, CAUSE_FRAME, "what it sends are not SP frames");
+		refuse_connection(
+		    c, REASON_MESSAGE, CAUSE_FRAME, "what it sends are not SP frames");
 		return VERDICT_BAD;
 	}
 	if (bytes > most) {
-		self_refused(c->in->self, REASON_LENGTH);
-		refuse_connection(c, CAUSE_FRAME,
+		refuse_connection(c, REASON_LENGTH, CAUSE_FRAME,
 		    "a message of %llu bytes is longer than ingest.message_bytes, %u",
 		    (unsigned long long)bytes, c->in->options.message_bytes);
 		return VERDICT_BAD;
@@ -212,7 +217,7 @@ take_frame(struct connection *c, struct evbuffer *from)
 		return VERDICT_MORE;
 	frame = evbuffer_pullup(from, (ev_ssize_t)(sizeof(head) + bytes));
 	if (frame == NULL) {
-		refuse_connection(c, CAUSE_MEMORY, "memory is out");
+		refuse_connection(c, REASON_MEMORY, CAUSE_MEMORY, "memory is out");
 		return VERDICT_BAD;
 	}
 	verdict = take_payload(c, frame + sizeof(head), (size_t)bytes);
@@ -233,10 +238,10 @@ take_handshake(struct connection *c, struct evbuffer *from)
 	protocol = sp_get_header(theirs);
 	if (protocol != SP_REQ && protocol != SP_PUSH) {
 		if (protocol < 0)
-			refuse_connection(
-			    c, CAUSE_HANDSHAKE, "it does not speak nanomsg's SP");
+			refuse_connection(c, REASON_MESSAGE, CAUSE_HANDSHAKE,
+			    "it does not speak nanomsg's SP");
 		else
-			refuse_connection(c, CAUSE_HANDSHAKE,
+			refuse_connection(c, REASON_MESSAGE, CAUSE_HANDSHAKE,
 			    "it speaks SP pattern 0x%02x; REQ and PUSH are served",
 			    (unsigned)protocol);
 		return VERDICT_BAD;
@@ -414,11 +419,11 @@ on_deadline(int fd, short what, void *arg)
 		return;
 	}
 	if (c->state == STATE_HANDSHAKE)
-		refuse_connection(c, CAUSE_HANDSHAKE, "no handshake within %u ms",
-		    c->in->options.handshake_ms);
+		refuse_connection(c, REASON_MESSAGE, CAUSE_HANDSHAKE,
+		    "no handshake within %u ms", c->in->options.handshake_ms);
 	else
-		refuse_connection(c, CAUSE_FRAME, "a message was not whole within %u ms",
-		    c->in->options.frame_ms);
+		refuse_connection(c, REASON_MESSAGE, CAUSE_FRAME,
+		    "a message was not whole within %u ms", c->in->options.frame_ms);
 	connection_close(c);
 }
 

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#define PREFIX "dynamo_"
-
 /*
  * Two sequences sorted by name are merged: the registry's families (with the prefix) and
  * the self-metrics. The cursor remembers names and positions, never pointers: any family
@@ -14,19 +12,27 @@ struct exposition {
 	const struct registry *registry;
 	const struct self_metrics *self;
 	struct message_level level;
-	bool nowhere;	/* nothing is at that level now */
+	bool nowhere;	/* nothing is at that level, during a slice */
 	uint32_t place; /* the level's number, during a slice */
 	char *copied;	/* the filter's texts */
 	size_t n_names;
 	struct wire_text *names;
-	char *name; /* of the registry's family that comes next or is under way; NULL: the
-		       first */
-	uint32_t number;	    /* of the family under way, or 0 */
-	uint32_t member;	    /* its next member */
+	const char *prefix;
+	size_t prefix_bytes;
+	char *name; /* in full, of the registry's family that comes next or is under way;
+		       NULL: the first */
+	size_t name_bytes;
+	uint32_t number; /* of the family under way, or 0 */
+	uint32_t member; /* its next member */
+	uint32_t births; /* what it had when it was begun; who came later is left
+			    to the next page: they may be on this one already */
 	enum self_metric self_next; /* the next self-metric */
 	bool head_done;		    /* HELP and TYPE of the family under way are out */
+	struct naming_label *label; /* room for those of a self-metric */
 	bool failed;
 };
+
+#define SELF_LABELS 3 /* of one self-metric, at most */
 
 static void
 add_text(struct strbuf *out, struct wire_text t)
@@ -81,7 +87,11 @@ exposition_new(const struct registry *registry, const struct self_metrics *self,
 		return NULL;
 	e->registry = registry;
 	e->self = self;
-	if (!copy_filter(e, filter ? filter : &everything)) {
+	e->prefix = naming_prefix(registry_naming(registry));
+	e->prefix_bytes = strlen(e->prefix);
+	e->label = calloc(
+	    naming_constants(registry_naming(registry)) + SELF_LABELS, sizeof(*e->label));
+	if (e->label == NULL || !copy_filter(e, filter ? filter : &everything)) {
 		exposition_free(e);
 		return NULL;
 	}
@@ -96,18 +106,15 @@ exposition_free(struct exposition *e)
 	free(e->copied);
 	free(e->names);
 	free(e->name);
+	free(e->label);
 	free(e);
 }
 
 static bool
-name_wanted(const struct exposition *e, const char *prefix, const char *name)
+name_wanted(const struct exposition *e, struct wire_text name)
 {
-	size_t n = strlen(prefix), bytes = n + strlen(name);
-
 	for (size_t i = 0; i < e->n_names; i++)
-		if (e->names[i].bytes == bytes &&
-		    memcmp(e->names[i].at, prefix, n) == 0 &&
-		    memcmp(e->names[i].at + n, name, bytes - n) == 0)
+		if (wire_text_equal(e->names[i], name))
 			return true;
 	return e->n_names == 0;
 }
@@ -115,12 +122,11 @@ name_wanted(const struct exposition *e, const char *prefix, const char *name)
 /* ---- Lines ------------------------------------------------------------- */
 
 static void
-add_head(struct strbuf *out, const char *prefix, const char *name, const char *help,
-    enum message_kind kind)
+add_head(struct strbuf *out, const char *name, const char *help, enum message_kind kind)
 {
 	if (help[0] != '\0')
-		strbuf_addf(out, "# HELP %s%s %s\n", prefix, name, help);
-	strbuf_addf(out, "# TYPE %s%s %s\n", prefix, name, message_kind_word(kind));
+		strbuf_addf(out, "# HELP %s %s\n", name, help);
+	strbuf_addf(out, "# TYPE %s %s\n", name, message_kind_word(kind));
 }
 
 /* What a line has between its name and its value, without le and the closing brace. */
@@ -158,11 +164,10 @@ add_labels(struct strbuf *out, const struct line_labels *l, const char *le)
 }
 
 static void
-add_line(struct strbuf *out, const char *prefix, const char *name, const char *suffix,
+add_line(struct strbuf *out, struct wire_text name, const char *suffix,
     const struct line_labels *l, const char *le, double v)
 {
-	strbuf_adds(out, prefix);
-	strbuf_adds(out, name);
+	add_text(out, name);
 	strbuf_adds(out, suffix);
 	add_labels(out, l, le);
 	strbuf_addc(out, ' ');
@@ -172,9 +177,8 @@ add_line(struct strbuf *out, const char *prefix, const char *name, const char *s
 
 /* cells: a count for each bucket, +Inf last, then the sum. */
 static void
-add_histogram(struct strbuf *out, const char *prefix, const char *name,
-    const struct line_labels *l, uint32_t n_bounds, const double *bounds,
-    const double *cells)
+add_histogram(struct strbuf *out, struct wire_text name, const struct line_labels *l,
+    uint32_t n_bounds, const double *bounds, const double *cells)
 {
 	char le[STRBUF_VALUE_BYTES];
 	double count = 0;
@@ -182,38 +186,47 @@ add_histogram(struct strbuf *out, const char *prefix, const char *name,
 	for (uint32_t i = 0; i <= n_bounds; i++) {
 		count += cells[i];
 		strbuf_format_value(le, i < n_bounds ? bounds[i] : (double)INFINITY);
-		add_line(out, prefix, name, "_bucket", l, le, count);
+		add_line(out, name, "_bucket", l, le, count);
 	}
-	add_line(out, prefix, name, "_sum", l, NULL, cells[n_bounds + 1]);
-	add_line(out, prefix, name, "_count", l, NULL, count);
+	add_line(out, name, "_sum", l, NULL, cells[n_bounds + 1]);
+	add_line(out, name, "_count", l, NULL, count);
 }
 
 /* ---- Self-metrics ------------------------------------------------------- */
 
+/* The braces of a row's series, but for the closing one. */
 static void
-self_labels(struct strbuf *out, const struct self_row *row, size_t series)
+self_labels(const struct exposition *e, struct strbuf *out, const struct self_row *row,
+    size_t series)
 {
-	size_t second = 1;
-	const char *comma = row->constant ? "," : "";
+	const struct naming *naming = registry_naming(e->registry);
+	struct naming_label *label = e->label;
+	size_t n = naming_add_constants(naming, label), second = 1;
 
 	while (row->label[1] && row->value[1][second])
 		second++;
-	strbuf_add(out, "", 0);
-	if (row->constant || row->label[0])
-		strbuf_addf(out, "{%s", row->constant ? row->constant : "");
-	if (row->label[1]) /* by name, as everywhere: code, then path */
-		strbuf_addf(out, "%s%s=\"%s\",%s=\"%s\"", comma, row->label[1],
-		    row->value[1][series % second], row->label[0],
-		    row->value[0][series / second]);
-	else if (row->label[0])
-		strbuf_addf(
-		    out, "%s%s=\"%s\"", comma, row->label[0], row->value[0][series]);
+	if (row->constant[0])
+		label[n++] = (struct naming_label){ .name = wire_text(row->constant[0]),
+			.value = wire_text(row->constant[1]) };
+	for (size_t i = 0; i < 2 && row->label[i]; i++)
+		label[n++] = (struct naming_label){ .name = wire_text(row->label[i]),
+			.value = wire_text(
+			    row->value[i][i == 0 ? series / second : series % second]) };
+	naming_sort(naming, label, n);
+	for (size_t i = 0; i < n; i++) {
+		strbuf_addc(out, i > 0 ? ',' : '{');
+		add_text(out, label[i].name);
+		strbuf_adds(out, "=\"");
+		add_text(out, label[i].value);
+		strbuf_addc(out, '"');
+	}
 }
 
 static void
 add_self(const struct exposition *e, struct strbuf *out, enum self_metric m)
 {
 	const struct self_row *row = &self_table[m];
+	struct wire_text name = wire_text(row->name);
 	struct strbuf labels = STRBUF_EMPTY;
 	bool head = false;
 
@@ -224,18 +237,19 @@ add_self(const struct exposition *e, struct strbuf *out, enum self_metric m)
 		if (cells == NULL)
 			continue;
 		if (!head)
-			add_head(out, "", row->name, row->help, row->kind);
+			add_head(out, row->name, row->help, row->kind);
 		head = true;
 		strbuf_reset(&labels);
-		self_labels(&labels, row, i);
+		strbuf_add(&labels, "", 0);
+		self_labels(e, &labels, row, i);
 		if (labels.failed)
 			out->failed = true;
 		l.own = labels.failed ? "" : labels.at;
 		if (row->kind == MESSAGE_HISTOGRAM)
-			add_histogram(out, "", row->name, &l, (uint32_t)self_bounds(m),
-			    row->bounds, cells);
+			add_histogram(
+			    out, name, &l, (uint32_t)self_bounds(m), row->bounds, cells);
 		else
-			add_line(out, "", row->name, "", &l, NULL, cells[0]);
+			add_line(out, name, "", &l, NULL, cells[0]);
 	}
 	strbuf_free(&labels);
 }
@@ -245,19 +259,23 @@ add_self(const struct exposition *e, struct strbuf *out, enum self_metric m)
 static bool
 level_wanted(const struct exposition *e, uint32_t level)
 {
-	uint32_t place;
+	return e->level.depth == 0 ||
+	       (!e->nowhere &&
+		   labels_level_within(registry_labels(e->registry), level, e->place));
+}
 
-	if (e->level.depth == 0)
-		return true;
-	return labels_level_find(registry_labels(e->registry), &e->level, &place) &&
-	       labels_level_within(registry_labels(e->registry), level, place);
+/* The name of the family under way. */
+static struct wire_text
+family_name(const struct exposition *e)
+{
+	return (struct wire_text){ e->name, e->name_bytes };
 }
 
 static void
 family_head(struct exposition *e, struct strbuf *out, const struct family *f)
 {
 	if (!e->head_done)
-		add_head(out, PREFIX, f->name, f->help, f->kind);
+		add_head(out, e->name, f->help, f->kind);
 	e->head_done = true;
 }
 
@@ -271,13 +289,13 @@ add_gauge(struct exposition *e, struct strbuf *out, const struct family *f,
 		if (!registry_gauge(e->registry, f, s, &v))
 			return;
 		family_head(e, out, f);
-		add_line(out, PREFIX, f->name, "", l, NULL, v);
+		add_line(out, family_name(e), "", l, NULL, v);
 		return;
 	}
 	for (uint32_t at = s->at;
 	     registry_gauge_part(e->registry, &at, &v, &l->worker);) {
 		family_head(e, out, f);
-		add_line(out, PREFIX, f->name, "", l, NULL, v);
+		add_line(out, family_name(e), "", l, NULL, v);
 	}
 }
 
@@ -288,9 +306,9 @@ add_totals(struct exposition *e, struct strbuf *out, const struct family *f,
 	family_head(e, out, f);
 	if (f->kind == MESSAGE_COUNTER)
 		add_line(
-		    out, PREFIX, f->name, "", l, NULL, *registry_totals(e->registry, s));
+		    out, family_name(e), "", l, NULL, *registry_totals(e->registry, s));
 	else
-		add_histogram(out, PREFIX, f->name, l, f->n_bounds, f->bounds,
+		add_histogram(out, family_name(e), l, f->n_bounds, f->bounds,
 		    registry_totals(e->registry, s));
 }
 
@@ -317,11 +335,12 @@ static const struct family *
 next_family(struct exposition *e)
 {
 	const struct registry *r = e->registry;
-	uint32_t i = e->name ? registry_family_from(r, e->name) : 0;
+	const char *name = e->name ? e->name + e->prefix_bytes : NULL;
+	uint32_t i = name ? registry_family_from(r, name) : 0;
 	const struct family *f = i < registry_families(r) ? registry_family(r, i) : NULL;
 
 	/* Under way, but gone, or replaced by another of its name: go past it. */
-	if (f && e->number && f->number != e->number && strcmp(f->name, e->name) == 0)
+	if (f && e->number && f->number != e->number && strcmp(f->name, name) == 0)
 		f = i + 1 < registry_families(r) ? registry_family(r, i + 1) : NULL;
 	return f;
 }
@@ -329,19 +348,24 @@ next_family(struct exposition *e)
 static void
 family_begin(struct exposition *e, const struct family *f)
 {
+	size_t bytes = strlen(f->name);
 	char *name;
 
 	if (e->number == f->number)
 		return;
-	name = strdup(f->name);
+	name = malloc(e->prefix_bytes + bytes + 1);
 	if (name == NULL) {
 		e->failed = true;
 		return;
 	}
+	memcpy(name, e->prefix, e->prefix_bytes);
+	memcpy(name + e->prefix_bytes, f->name, bytes + 1);
 	free(e->name);
 	e->name = name;
+	e->name_bytes = e->prefix_bytes + bytes;
 	e->number = f->number;
 	e->member = 0;
+	e->births = f->births;
 	e->head_done = false;
 }
 
@@ -349,7 +373,7 @@ family_begin(struct exposition *e, const struct family *f)
 static void
 family_end(struct exposition *e)
 {
-	size_t n = strlen(e->name);
+	size_t n = e->name_bytes;
 	char *name = realloc(e->name, n + 2);
 
 	if (name == NULL) {
@@ -359,6 +383,7 @@ family_end(struct exposition *e)
 	name[n] = '\x01';
 	name[n + 1] = '\0';
 	e->name = name;
+	e->name_bytes = n + 1;
 	e->number = 0;
 }
 
@@ -368,12 +393,13 @@ add_family(struct exposition *e, struct strbuf *out, const struct family *f, siz
 	family_begin(e, f);
 	if (e->failed)
 		return;
-	if (!name_wanted(e, PREFIX, f->name))
+	if (!name_wanted(e, family_name(e)))
 		e->member = f->n_members;
 	while (e->member < f->n_members && out->bytes < end) {
-		const struct series *s = registry_member(e->registry, f, e->member++);
+		uint32_t at = e->member++;
+		const struct series *s = registry_member(e->registry, f, at);
 
-		if (s)
+		if (s && !family_is_younger(f, at, e->births))
 			add_member(e, out, f, s);
 	}
 	if (e->member >= f->n_members)
@@ -388,9 +414,9 @@ self_is_next(const struct exposition *e, const struct family *f)
 	if (e->self_next >= SELF_END || f == NULL)
 		return e->self_next < SELF_END;
 	own = self_table[e->self_next].name;
-	if (strncmp(own, PREFIX, strlen(PREFIX)) != 0)
-		return strcmp(own, PREFIX) < 0;
-	return strcmp(own + strlen(PREFIX), f->name) < 0;
+	if (strncmp(own, e->prefix, e->prefix_bytes) != 0)
+		return strcmp(own, e->prefix) < 0;
+	return strcmp(own + e->prefix_bytes, f->name) < 0;
 }
 
 bool
@@ -398,8 +424,7 @@ exposition_slice(struct exposition *e, struct strbuf *out, size_t most)
 {
 	size_t end = out->bytes + most;
 
-	e->nowhere =
-	    !labels_level_find(registry_labels(e->registry), &e->level, &e->place);
+	e->nowhere = !registry_place(e->registry, &e->level, &e->place);
 	while (out->bytes < end && !out->failed && !e->failed) {
 		const struct family *f = next_family(e);
 
@@ -407,7 +432,7 @@ exposition_slice(struct exposition *e, struct strbuf *out, size_t most)
 			enum self_metric m = e->self_next++;
 
 			if (e->self && e->level.depth == 0 &&
-			    name_wanted(e, "", self_table[m].name))
+			    name_wanted(e, wire_text(self_table[m].name)))
 				add_self(e, out, m);
 		} else if (f) {
 			add_family(e, out, f, end);

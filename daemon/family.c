@@ -12,13 +12,7 @@
 static int
 compare(const struct family *family, struct wire_text name)
 {
-	size_t bytes = strlen(family->name);
-	int order =
-	    memcmp(family->name, name.at, bytes < name.bytes ? bytes : name.bytes);
-
-	if (order != 0)
-		return order;
-	return (bytes > name.bytes) - (bytes < name.bytes);
+	return names_compare(wire_text(family->name), name);
 }
 
 uint32_t
@@ -63,21 +57,32 @@ make_room(struct families *f)
 
 /* ---- One family -------------------------------------------------------- */
 
-static void
-release(struct family *family)
+void
+family_discard(struct family *family)
 {
 	free(family->name);
 	free(family->help);
 	free(family->bounds);
 	free(family->member);
+	free(family->born);
 	free(family);
 }
 
-static char *
-escaped_help(struct wire_text help)
+static bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+char *
+family_help(struct wire_text help)
 {
 	struct strbuf out = STRBUF_EMPTY;
 
+	while (help.bytes && is_space(help.at[help.bytes - 1]))
+		help.bytes--;
+	for (; help.bytes && is_space(help.at[0]); help.bytes--)
+		help.at++;
 	strbuf_add(&out, "", 0);
 	texts_escape(&out, help, false);
 	if (out.failed)
@@ -89,7 +94,7 @@ static bool
 fill(struct family *family, const struct message_metric *m)
 {
 	family->name = strndup(m->name.at, m->name.bytes);
-	family->help = escaped_help(m->help);
+	family->help = family_help(m->help);
 	family->kind = m->kind;
 	family->merge = m->merge;
 	family->n_bounds = (uint32_t)m->n_bounds;
@@ -105,19 +110,25 @@ struct family *
 family_new(struct families *f, const struct message_metric *m)
 {
 	struct family *family = calloc(1, sizeof(*family));
-	uint32_t i = families_from(f, m->name);
 
 	if (family == NULL)
 		return NULL;
 	if (!fill(family, m) || !make_room(f)) {
-		release(family);
+		family_discard(family);
 		return NULL;
 	}
+	family->number = ++f->next_number;
+	return family;
+}
+
+void
+family_add(struct families *f, struct family *family)
+{
+	uint32_t i = families_from(f, wire_text(family->name));
+
 	memmove(f->by_name + i + 1, f->by_name + i, (f->n - i) * sizeof(struct family *));
 	f->by_name[i] = family;
 	f->n++;
-	family->number = ++f->next_number;
-	return family;
 }
 
 void
@@ -127,14 +138,14 @@ family_free(struct families *f, struct family *family)
 
 	f->n--;
 	memmove(f->by_name + i, f->by_name + i + 1, (f->n - i) * sizeof(struct family *));
-	release(family);
+	family_discard(family);
 }
 
 void
 families_free(struct families *f)
 {
 	for (uint32_t i = 0; i < f->n; i++)
-		release(f->by_name[i]);
+		family_discard(f->by_name[i]);
 	free(f->by_name);
 	*f = (struct families){ 0 };
 }
@@ -194,26 +205,39 @@ families_collision(
 
 /* ---- Members ----------------------------------------------------------- */
 
+static bool
+make_member_room(struct family *family)
+{
+	uint32_t room = family->room ? family->room * 2 : 4;
+	uint32_t *member, *born;
+
+	member = realloc(family->member, room * sizeof(*member));
+	if (member == NULL)
+		return false;
+	family->member = member;
+	born = realloc(family->born, room * sizeof(*born));
+	if (born == NULL)
+		return false;
+	family->born = born;
+	family->room = room;
+	return true;
+}
+
 bool
 family_add_member(struct family *family, uint32_t series, uint32_t *ret_position)
 {
-	uint32_t position = family->hole, room = family->room ? family->room * 2 : 4;
-	uint32_t *member;
+	uint32_t position = family->hole;
 
 	if (position) {
 		position--;
 		family->hole = family->member[position] & ~FAMILY_HOLE;
-	} else if (family->n_members < family->room) {
-		position = family->n_members++;
 	} else {
-		member = realloc(family->member, room * sizeof(*member));
-		if (member == NULL)
+		if (family->n_members == family->room && !make_member_room(family))
 			return false;
-		family->member = member;
-		family->room = room;
 		position = family->n_members++;
 	}
 	family->member[position] = series;
+	family->born[position] = ++family->births;
 	family->n_series++;
 	*ret_position = position;
 	return true;

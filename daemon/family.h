@@ -25,6 +25,9 @@ struct family {
 	/* Numbers of series. A member never moves, so that a walk by position survives
 	 * what comes and goes. */
 	uint32_t *member;
+	uint32_t *born; /* of each member: births when it came, so that a walk can tell
+			   what came after it had begun */
+	uint32_t births;
 	uint32_t n_members;
 	uint32_t room;
 	uint32_t hole; /* position + 1 of the first hole */
@@ -42,8 +45,16 @@ void families_free(struct families *f);
 uint32_t families_from(const struct families *f, struct wire_text name);
 struct family *families_find(const struct families *f, struct wire_text name);
 
-/* A new family without members; the name must be free. NULL when memory is out. */
+/* A new family without members, that is not yet among the families; there is room for it
+ * until the next is made. NULL when memory is out. */
 struct family *family_new(struct families *f, const struct message_metric *m);
+/* Its name must be free now. */
+void family_add(struct families *f, struct family *family);
+/* A help text as the page has it: escaped, no space around it. NULL when memory is out.
+ */
+char *family_help(struct wire_text help);
+/* Of one that was not added. */
+void family_discard(struct family *family);
 void family_free(struct families *f, struct family *family);
 
 /* REASON_NONE if m has the shape of the family, else a reason with its sentence. */
@@ -61,6 +72,13 @@ struct family *families_collision(
 /* False when memory is out. */
 bool family_add_member(struct family *family, uint32_t series, uint32_t *ret_position);
 void family_remove_member(struct family *family, uint32_t position);
+
+/* True if the member came after the family had had so many births. */
+static inline bool
+family_is_younger(const struct family *family, uint32_t position, uint32_t births)
+{
+	return (int32_t)(family->born[position] - births) > 0;
+}
 
 /* Totals of a series of this family: 0 for a gauge. */
 uint32_t family_totals(const struct family *family);

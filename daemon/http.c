@@ -211,12 +211,19 @@ on_request(struct evhttp_request *r, void *arg)
 
 /* ---- The whole --------------------------------------------------------- */
 
+static void
+set_timeout(struct http *h)
+{
+	uint32_t ms = h->options.request_ms;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	evhttp_set_timeout_tv(h->server, &tv);
+}
+
 /* 0, or -1 when memory is out. */
 static int
 set_up(struct http *h, struct event_base *base)
 {
-	uint32_t ms = h->options.request_ms;
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 	struct evconnlistener *listener;
 
 	h->server = evhttp_new(base);
@@ -227,13 +234,13 @@ set_up(struct http *h, struct event_base *base)
 	if (listener && (h->server == NULL || !evhttp_bind_listener(h->server, listener)))
 		evconnlistener_free(listener);
 	else if (listener && h->server)
-		h->guard = http_guard_new(
-		    h->server, listener, h->options.connections, ms, h->turn);
+		h->guard = http_guard_new(h->server, listener, h->options.connections,
+		    h->options.request_ms, h->turn);
 	if (h->guard == NULL)
 		return -1;
 	evhttp_set_max_headers_size(h->server, HEADER_BYTES_MAX);
 	evhttp_set_max_body_size(h->server, BODY_BYTES_MAX);
-	evhttp_set_timeout_tv(h->server, &tv);
+	set_timeout(h);
 	evhttp_set_allowed_methods(h->server, ALL_METHODS);
 	evhttp_set_gencb(h->server, on_request, h);
 	return 0;
@@ -284,6 +291,16 @@ http_turn(struct http *h)
 		apply_refresh(h->apply);
 	h->scrape_began = false;
 	scrape_turn(h);
+}
+
+void
+http_set_options(struct http *h, const struct http_options *options)
+{
+	h->options.connections = options->connections;
+	h->options.scrapes = options->scrapes;
+	h->options.request_ms = options->request_ms;
+	set_timeout(h);
+	http_guard_set(h->guard, options->connections, options->request_ms);
 }
 
 void

@@ -38,6 +38,9 @@ void http_free(struct http *h);
 /* The end of a turn: send the next slices. Nothing that was applied may be unwritten. */
 void http_turn(struct http *h);
 
+/* Take connections, scrapes and request_ms anew; what is under way goes on as it was. */
+void http_set_options(struct http *h, const struct http_options *options);
+
 /* Accept no more. Scrapes go on. */
 void http_stop(struct http *h);
 /* True while answers are being sent. */

@@ -191,6 +191,22 @@ http_guard_free(struct http_guard *g)
 	free(g);
 }
 
+void
+http_guard_set(struct http_guard *g, uint32_t connections, uint32_t request_ms)
+{
+	g->most = connections;
+	g->request_ms = request_ms;
+	if (g->stopped)
+		return;
+	g->full = g->count >= g->most;
+	if (g->full) {
+		evconnlistener_disable(g->listener);
+		set_tick(g);
+	} else {
+		evconnlistener_enable(g->listener);
+	}
+}
+
 struct guarded *
 http_guard_request(struct http_guard *g, struct bufferevent *stream)
 {

@@ -32,6 +32,9 @@ struct http_guard *http_guard_new(struct evhttp *http, struct evconnlistener *li
     uint32_t connections, uint32_t request_ms, struct turn *turn);
 void http_guard_free(struct http_guard *g);
 
+/* Other bounds: connections that are there stay. */
+void http_guard_set(struct http_guard *g, uint32_t connections, uint32_t request_ms);
+
 /* A request has arrived whole, and is answered from now on. NULL if it is not guarded. */
 struct guarded *http_guard_request(struct http_guard *g, struct bufferevent *stream);
 /* Its answer is sent. c may be NULL. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,28 +13,40 @@
 
 /* ---- Accepting --------------------------------------------------------- */
 
+/* Log why a connection was not taken. */
+static void
+refuse_connection(struct ingest *in, enum reason reason, unsigned cause,
+    const struct ucred *who, const char *why)
+{
+	self_refused(in->self, reason);
+	log_limited(in->log, LOG_LEVEL_WARNING, cause, turn_ms(in->turn),
+	    "ingest: connection of pid %d (uid %u) refused: %s", (int)who->pid,
+	    (unsigned)who->uid, why);
+}
+
 static void
 on_accept(struct evconnlistener *listener, int fd, struct sockaddr *address, int bytes,
     void *arg)
 {
 	struct ingest *in = arg;
-	uint64_t now_ms = turn_ms(in->turn);
+	struct ucred who = { .uid = (uid_t)-1 };
+	socklen_t n = sizeof(who);
+	char why[64];
 
 	(void)listener;
 	(void)address;
 	(void)bytes;
+	turn_ms(in->turn);
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n);
 	if (in->connections >= in->options.connections) {
-		self_refused(in->self, REASON_LIMIT);
-		log_limited(in->log, LOG_LEVEL_WARNING, CAUSE_FULL, now_ms,
-		    "ingest: connection refused: there are %u already "
-		    "(ingest.connections)",
-		    in->options.connections);
+		snprintf(why, sizeof(why), "there are %u already (ingest.connections)",
+		    in->connections);
+		refuse_connection(in, REASON_LIMIT, CAUSE_FULL, &who, why);
 		close(fd);
 		return;
 	}
 	if (connection_new(in, fd) == NULL)
-		log_limited(in->log, LOG_LEVEL_WARNING, CAUSE_MEMORY, now_ms,
-		    "ingest: connection refused: %s", strerror(errno));
+		refuse_connection(in, REASON_MEMORY, CAUSE_MEMORY, &who, strerror(errno));
 }
 
 /* Out of descriptors, most likely. The listener stays readable: it must rest, or the loop
@@ -121,6 +134,14 @@ ingest_release(struct ingest *in)
 		c->is_held = false;
 		connection_send_held(c);
 	}
+}
+
+void
+ingest_set_options(struct ingest *in, const struct ingest_options *options)
+{
+	in->options.connections = options->connections;
+	in->options.handshake_ms = options->handshake_ms;
+	in->options.frame_ms = options->frame_ms;
 }
 
 void

@@ -38,6 +38,9 @@ void ingest_free(struct ingest *in);
 /* Let the replies of this turn go. */
 void ingest_release(struct ingest *in);
 
+/* Take connections, handshake_ms and frame_ms anew; connections that are there stay. */
+void ingest_set_options(struct ingest *in, const struct ingest_options *options);
+
 /* Accept and read no more. Replies that were held or queued still go out. */
 void ingest_stop(struct ingest *in);
 /* True while there are replies that peers have yet to take. */

@@ -19,6 +19,7 @@ struct level {
 };
 
 struct labels {
+	const struct naming *naming;
 	struct texts texts;
 	struct slab levels; /* of struct level */
 	struct index level_index;
@@ -42,6 +43,12 @@ void
 labels_string_release(struct labels *l, uint32_t string)
 {
 	texts_release(&l->texts, string);
+}
+
+uint32_t
+labels_string_find(struct labels *l, struct wire_text text)
+{
+	return texts_find(&l->texts, text);
 }
 
 struct wire_text
@@ -169,13 +176,11 @@ labels_level_within(const struct labels *l, uint32_t level, uint32_t place)
 	return level == place;
 }
 
-struct wire_text
-labels_level_name(const struct labels *l, uint32_t level, uint32_t *ret_depth)
+bool
+labels_level_ends(const struct labels *l, uint32_t level, uint32_t depth, uint32_t string)
 {
-	*ret_depth = level == LABELS_RUNTIME ? 0 : level_at(l, level)->depth;
-	if (level == LABELS_RUNTIME)
-		return (struct wire_text){ "", 0 };
-	return labels_text(l, level_at(l, level)->name);
+	return level != LABELS_RUNTIME && level_at(l, level)->depth == depth &&
+	       level_at(l, level)->name == string;
 }
 
 /* ---- Schemas ----------------------------------------------------------- */
@@ -218,43 +223,56 @@ schema_equal(const void *owner, uint32_t number, const void *key)
 
 static const struct index_keys schema_keys = { schema_hash, schema_equal };
 
-static void
-put_level(const struct labels *l, struct strbuf *out, uint32_t level)
+/* The labels of a schema in their order; how many. label has room for all of them. */
+static size_t
+schema_labels(
+    const struct labels *l, const struct labels_schema *s, struct naming_label *label)
 {
-	static const char *const words[] = { "", "namespace", "component", "endpoint" };
-	const struct level *v;
+	size_t n = naming_add_constants(l->naming, label);
 
-	if (level == LABELS_RUNTIME)
-		return;
-	v = level_at(l, level);
-	put_level(l, out, v->parent);
-	strbuf_addf(out, "%s%s=\"%s\"", v->parent == LABELS_RUNTIME ? "" : ",",
-	    words[v->depth], labels_text(l, v->name).at);
+	for (uint32_t at = s->level; at != LABELS_RUNTIME; at = level_at(l, at)->parent) {
+		const struct level *v = level_at(l, at);
+
+		label[n].name = wire_text(naming_hierarchy(l->naming, v->depth));
+		label[n++].value = labels_text(l, v->name);
+	}
+	for (uint32_t i = 0; i < s->n; i++)
+		label[n++] = (struct naming_label){ .name = labels_text(l, s->name[i]),
+			.variable = true };
+	naming_sort(l->naming, label, n);
+	return n;
 }
 
-/* Fill literal and text of a schema that has level and names. */
+/* Fill literal and text of a schema that has level and names. Its names are sorted, so
+ * the labels that vary come in the order of their values. */
 static bool
 schema_render(const struct labels *l, struct labels_schema *s)
 {
+	struct naming_label *label =
+	    calloc(naming_constants(l->naming) + NAMING_LABELS_MAX, sizeof(*label));
+	size_t n = label ? schema_labels(l, s, label) : 0;
 	struct strbuf out = STRBUF_EMPTY;
+	uint32_t literal = 0;
 
-	if (s->level != LABELS_RUNTIME || s->n > 0)
-		strbuf_addc(&out, '{');
-	put_level(l, &out, s->level);
-	for (uint32_t i = 0; i < s->n; i++) {
-		strbuf_addf(&out, "%s%s%s=\"", i > 0 ? "\"" : "",
-		    i > 0 || s->level != LABELS_RUNTIME ? "," : "",
-		    labels_text(l, s->name[i]).at);
-		s->literal[i + 1] = (uint32_t)out.bytes;
-	}
-	if (s->n > 0)
-		strbuf_addc(&out, '"');
 	s->literal[0] = 0;
-	s->literal[s->n + 1] = (uint32_t)out.bytes;
-	s->text = out.at;
-	if (out.failed)
+	for (size_t i = 0; i < n; i++) {
+		strbuf_addc(&out, i > 0 ? ',' : '{');
+		strbuf_add(&out, label[i].name.at, label[i].name.bytes);
+		strbuf_adds(&out, "=\"");
+		if (label[i].variable)
+			s->literal[++literal] = (uint32_t)out.bytes;
+		else
+			strbuf_add(&out, label[i].value.at, label[i].value.bytes);
+		strbuf_addc(&out, '"');
+	}
+	s->literal[literal + 1] = (uint32_t)out.bytes;
+	free(label);
+	if (out.failed || label == NULL) {
 		strbuf_free(&out);
-	return !out.failed;
+		return false;
+	}
+	s->text = out.at;
+	return true;
 }
 
 static void
@@ -429,12 +447,13 @@ labels_set_release(struct labels *l, uint32_t set)
 /* ---- All --------------------------------------------------------------- */
 
 struct labels *
-labels_new(void)
+labels_new(const struct naming *naming)
 {
 	struct labels *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
+	l->naming = naming;
 	texts_init(&l->texts);
 	slab_init(&l->levels, sizeof(struct level));
 	slab_init(&l->schemas, sizeof(struct labels_schema));

@@ -4,13 +4,15 @@
  *
  * A string is stored escaped, as it is printed. A level is a place in the tree. A schema
  * is a level with sorted label names, and holds everything of a line's braces that does
- * not differ between its series. A set is a schema with values: 4 bytes for each. All are
- * counted: who takes one releases it. One thread.
+ * not differ between its series, in the order of the naming and with its constant labels.
+ * A set is a schema with values: 4 bytes for each. All are counted: who takes one
+ * releases it. One thread.
  */
 #ifndef LABELS_H
 #define LABELS_H
 
 #include "message.h"
+#include "naming.h"
 #include "strbuf.h"
 
 /* In the place of a value: the name of the worker whose part is printed. */
@@ -21,8 +23,8 @@
 struct labels;
 
 /* A schema's part of a line: literal 0, value 0, literal 1, ... value n-1, literal n.
- * Literal 0 holds the opening brace and the level's labels, the last one no closing
- * brace; all are empty for a line without labels. */
+ * Literals hold the labels that do not differ, the first one the opening brace, the last
+ * one no closing brace; all are empty for a line without labels. */
 struct labels_schema {
 	uint32_t refs;
 	uint32_t level;
@@ -32,12 +34,16 @@ struct labels_schema {
 	char *text;
 };
 
-struct labels *labels_new(void);
+/* naming (a copy: naming_copy()) outlives it, and does not change once there is a schema.
+ */
+struct labels *labels_new(const struct naming *naming);
 void labels_free(struct labels *l);
 
 /* 0 when memory is out. */
 uint32_t labels_string(struct labels *l, struct wire_text text);
 void labels_string_release(struct labels *l, uint32_t string);
+/* The string if it exists, without taking it; else 0. */
+uint32_t labels_string_find(struct labels *l, struct wire_text text);
 /* Escaped; valid as long as the string is held. */
 struct wire_text labels_text(const struct labels *l, uint32_t string);
 
@@ -50,9 +56,9 @@ bool labels_level_find(
     struct labels *l, const struct message_level *level, uint32_t *ret_level);
 /* True if level is place or below it. */
 bool labels_level_within(const struct labels *l, uint32_t level, uint32_t place);
-/* The last name of a level's path, escaped, and its depth. */
-struct wire_text labels_level_name(
-    const struct labels *l, uint32_t level, uint32_t *ret_depth);
+/* True if the level has that depth, and the string as its last name. */
+bool labels_level_ends(
+    const struct labels *l, uint32_t level, uint32_t depth, uint32_t string);
 
 /*
  * The set of n labels at a level: names sorted by their text, none twice; values may be

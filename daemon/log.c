@@ -8,13 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_BYTES     1024
-#define LIMITED_GAP_MS 1000
+#define LINE_BYTES   1024
+#define LIMITED_MS   1000
+#define SAMPLE_BYTES 96
 
 struct cause {
 	bool seen;
-	uint64_t written_ms; /* when its last line was written */
-	uint64_t left_out;   /* lines since then */
+	enum log_level level;
+	uint64_t since_ms; /* when the first line of this second was written */
+	unsigned written;  /* lines since then */
+	uint64_t left_out;
+	char sample[SAMPLE_BYTES]; /* the start of the first line */
 };
 
 struct log {
@@ -22,6 +26,7 @@ struct log {
 	void (*write)(void *arg, const char *line);
 	void *arg;
 	struct cause causes[LOG_CAUSES];
+	unsigned flooded; /* causes with lines that were left out */
 };
 
 static const char *const words[] = {
@@ -134,22 +139,70 @@ log_line(struct log *l, enum log_level level, const char *format, ...)
 	va_end(arguments);
 }
 
+/* A line of a cause that may have so many in a time; the others are counted. */
+__attribute__((format(printf, 6, 0))) static void
+write_limited(struct log *l, enum log_level level, unsigned cause, uint64_t now_ms,
+    unsigned most, const char *format, va_list arguments)
+{
+	struct cause *c = &l->causes[cause % LOG_CAUSES];
+	uint64_t left_out = 0;
+	va_list again;
+
+	if (!c->seen || now_ms - c->since_ms >= LIMITED_MS) {
+		left_out = c->left_out;
+		l->flooded -= left_out > 0;
+		*c = (struct cause){ .seen = true, .level = level, .since_ms = now_ms };
+		va_copy(again, arguments);
+		vsnprintf(c->sample, sizeof(c->sample), format, again);
+		va_end(again);
+	}
+	if (c->written < most) {
+		c->written++;
+		write_line(l, level, left_out, format, arguments);
+	} else {
+		l->flooded += c->left_out++ == 0;
+	}
+}
+
 void
 log_limited(struct log *l, enum log_level level, unsigned cause, uint64_t now_ms,
     const char *format, ...)
 {
-	struct cause *c;
 	va_list arguments;
 
 	if (!log_wants(l, level))
 		return;
-	c = &l->causes[cause % LOG_CAUSES];
-	if (c->seen && now_ms - c->written_ms < LIMITED_GAP_MS) {
-		c->left_out++;
-		return;
-	}
 	va_start(arguments, format);
-	write_line(l, level, c->left_out, format, arguments);
+	write_limited(l, level, cause, now_ms, 1, format, arguments);
 	va_end(arguments);
-	*c = (struct cause){ .seen = true, .written_ms = now_ms };
+}
+
+void
+log_often(struct log *l, enum log_level level, unsigned cause, uint64_t now_ms,
+    const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_wants(l, level))
+		return;
+	va_start(arguments, format);
+	write_limited(l, level, cause, now_ms, LOG_OFTEN, format, arguments);
+	va_end(arguments);
+}
+
+void
+log_catch_up(struct log *l, uint64_t now_ms, bool at_once)
+{
+	if (l == NULL || l->flooded == 0)
+		return;
+	for (size_t i = 0; i < LOG_CAUSES; i++) {
+		struct cause *c = &l->causes[i];
+
+		if (c->left_out == 0 || (!at_once && now_ms - c->since_ms < LIMITED_MS))
+			continue;
+		log_line(l, c->level, "log: left out: %llu more like \"%s\"",
+		    (unsigned long long)c->left_out, c->sample);
+		c->left_out = 0;
+		l->flooded--;
+	}
 }

@@ -31,9 +31,19 @@ const char *log_level_word(enum log_level level);
 void log_line(struct log *l, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * A flood that has ended: say how many lines of each cause were left out since its last
+ * one, if that is a second ago, or at once (the end of the log). Cheap when none were.
+ */
+void log_catch_up(struct log *l, uint64_t now_ms, bool at_once);
+
 /* cause: a small number of the module's; lines of one cause share a budget. */
 #define LOG_CAUSES 64
 void log_limited(struct log *l, enum log_level level, unsigned cause, uint64_t now_ms,
+    const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The same for what is of interest one by one: at most LOG_OFTEN lines a second. */
+#define LOG_OFTEN 20
+void log_often(struct log *l, enum log_level level, unsigned cause, uint64_t now_ms,
     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 #endif /* LOG_H */

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "process.h"
 #include "server.h"
 
 #define DEFAULT_FILE "/etc/dynamo-metricsd.json"
@@ -22,9 +21,12 @@ static const char help[] =
     "Collect the metrics of this host's worker processes, and answer Prometheus.\n"
     "\n"
     "  --config FILE   read FILE instead of " DEFAULT_FILE "\n"
-    "  --check-config  say whether the configuration is right, and exit\n"
+    "  --check-config  say whether the configuration is right, and exit: 0 if it is,\n"
+    "                  1 with what is wrong and where\n"
     "  --version       print the version, and exit\n"
     "  --help          print this, and exit\n"
+    "\n"
+    "SIGHUP reads FILE again; SIGTERM and SIGINT stop.\n"
     "\n"
     "Variables of the environment win over the file:\n";
 
@@ -85,36 +87,34 @@ read_arguments(int argc, char **argv, struct arguments *ret, enum exit_status *r
 		    stderr, "dynamo-metricsd: what is \"%s\"?\n%s", argv[optind], usage);
 		return false;
 	}
-	if (ret->config == NULL && access(DEFAULT_FILE, F_OK) == 0)
-		ret->config = DEFAULT_FILE;
 	return true;
 }
 
-static void
-want_fds(const struct config *config, struct log *log)
+static bool
+is_missing(const struct config_source *source)
 {
-	uint64_t wanted = server_fds(config);
-	uint64_t got = process_want_fds(wanted);
+	return source->may_be_missing && access(source->file, F_OK) != 0;
+}
 
-	if (got < wanted)
-		log_line(log, LOG_LEVEL_WARNING,
-		    "server: few descriptors: %llu can be opened, and %llu would be "
-		    "needed "
-		    "for ingest.connections and http.connections: raise LimitNOFILE, or "
-		    "ulimit -n",
-		    (unsigned long long)got, (unsigned long long)wanted);
+static void
+log_warning(void *arg, const char *text)
+{
+	log_line(arg, LOG_LEVEL_WARNING, "config: %s", text);
 }
 
 static enum exit_status
-serve(const struct config *config)
+serve(struct config *config, const struct config_source *source)
 {
 	struct log *log = log_new((enum log_level)config->log.level, NULL, NULL);
 	enum exit_status status = EXIT_ERROR;
 	char error[SERVER_ERROR_TEXT];
 	struct server *s = NULL;
 
-	want_fds(config, log);
-	s = server_new(config, log, error);
+	log_line(log, LOG_LEVEL_INFO, "config: %s%s", source->file,
+	    is_missing(source) ? " is not there: all is at its default" : "");
+	config_warn(config, source->environment, log_warning, log);
+	server_want_fds(config, log);
+	s = server_new(config, source, log, error);
 	if (s == NULL) {
 		fprintf(stderr, "dynamo-metricsd: %s\n", error);
 		goto out;
@@ -127,21 +127,43 @@ out:
 	return status;
 }
 
+static void
+print_warning(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "dynamo-metricsd: warning: %s\n", text);
+}
+
+/* The configuration is right. */
+static enum exit_status
+say_right(const struct config *config, const struct config_source *source)
+{
+	config_warn(config, source->environment, print_warning, NULL);
+	printf("%s: ok%s\n", source->file,
+	    is_missing(source) ? ": it is not there, so all is at its default" : "");
+	return fflush(stdout) == 0 ? EXIT_OK : EXIT_ERROR;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
+	struct config_source source = { .file = DEFAULT_FILE, .environment = environ };
 	enum exit_status status;
 	struct config_error error;
 	struct config config;
 
 	if (!read_arguments(argc, argv, &arguments, &status))
 		return (int)status;
-	if (config_load(&config, arguments.config, environ, &error) != 0) {
+	if (arguments.config)
+		source.file = arguments.config;
+	else
+		source.may_be_missing = access(DEFAULT_FILE, F_OK) != 0;
+	if (config_load(&config, &source, &error) != 0) {
 		fprintf(stderr, "dynamo-metricsd: %s\n", error.text);
 		return EXIT_ERROR;
 	}
-	status = arguments.check ? EXIT_OK : serve(&config);
+	status = arguments.check ? say_right(&config, &source) : serve(&config, &source);
 	config_free(&config);
 	return (int)status;
 }

@@ -5,7 +5,9 @@
 
 #include "registry_parts.h"
 #include "self_metrics.h"
-#include "texts.h"
+
+/* Causes of limited log lines; 36 to 39 are this module's. */
+enum { CAUSE_REPLACED = 36, CAUSE_HELP };
 
 /* ---- Families ---------------------------------------------------------- */
 
@@ -13,7 +15,7 @@
 static void
 family_replace(struct registry *r, struct family *family, const struct message_metric *m)
 {
-	log_line(r->log, LOG_LEVEL_WARNING,
+	log_often(r->log, LOG_LEVEL_WARNING, CAUSE_REPLACED, r->now_ms,
 	    "registry: %s '%s' with %u kept series was dropped: a new %s needs the name, "
 	    "and no "
 	    "live worker has the old",
@@ -68,9 +70,11 @@ family_check(struct registry *r, const struct message_metric *m, struct refusal 
 	enum reason reason = names_check_metric(m, &r->limits.names, refusal);
 	char shown[64];
 
+	if (reason == REASON_NONE)
+		reason = naming_check_labels(&r->naming, m, refusal);
 	if (reason != REASON_NONE)
 		return reason;
-	if (self_metrics_owns(m->name))
+	if (self_metrics_owns(naming_prefix(&r->naming), m->name))
 		return refuse(refusal, REASON_COLLISION,
 		    "the name '%s' belongs to the daemon's own metrics",
 		    names_show(m->name, shown));
@@ -86,17 +90,15 @@ family_check(struct registry *r, const struct message_metric *m, struct refusal 
 static void
 note_help(struct registry *r, struct family *family, struct wire_text help)
 {
-	struct strbuf text = STRBUF_EMPTY;
+	char *text = family_help(help);
 
-	strbuf_add(&text, "", 0);
-	texts_escape(&text, help, false);
-	if (!text.failed && !family->help_differs && strcmp(text.at, family->help) != 0) {
+	if (text && text[0] && !family->help_differs && strcmp(text, family->help) != 0) {
 		family->help_differs = true;
-		log_line(r->log, LOG_LEVEL_WARNING,
+		log_often(r->log, LOG_LEVEL_WARNING, CAUSE_HELP, r->now_ms,
 		    "registry: '%s' was given a second help text: the first stays",
 		    family->name);
 	}
-	strbuf_free(&text);
+	free(text);
 }
 
 /* ---- Definitions ------------------------------------------------------- */
@@ -112,12 +114,8 @@ static int
 by_name(const void *a, const void *b)
 {
 	const struct label_source *x = a, *y = b;
-	size_t least = x->name.bytes < y->name.bytes ? x->name.bytes : y->name.bytes;
-	int order = memcmp(x->name.at, y->name.at, least);
 
-	if (order != 0)
-		return order;
-	return (x->name.bytes > y->name.bytes) - (x->name.bytes < y->name.bytes);
+	return names_compare(x->name, y->name);
 }
 
 static size_t
@@ -150,8 +148,8 @@ resolve_label(
 	return ret->name && (!source->constant || ret->constant);
 }
 
-static struct column_metric *
-resolve_labels(struct registry *r, const struct message_metric *m)
+struct column_metric *
+registry_resolve_labels(struct registry *r, const struct message_metric *m)
 {
 	struct label_source source[MESSAGE_LABELS_MAX + 1];
 	size_t n = collect_labels(m, source);
@@ -178,30 +176,44 @@ resolve_labels(struct registry *r, const struct message_metric *m)
 	return metric;
 }
 
+/* Check a metric, and make all that its definition needs. Nothing is changed until
+ * resolve_done(); *ret_made says that its family is not among the families yet. */
 static enum reason
 resolve(struct registry *r, const struct message_metric *m, struct column_metric **ret,
-    struct refusal *refusal)
+    bool *ret_made, struct refusal *refusal)
 {
 	enum reason reason = family_check(r, m, refusal);
 	struct column_metric *metric;
+	struct family *family;
+	bool made;
 
 	if (reason != REASON_NONE)
 		return reason;
-	metric = resolve_labels(r, m);
-	if (metric == NULL)
-		return refuse(refusal, REASON_MEMORY, "out of memory");
-	check_conflicts(r, m, true, NULL);
-	metric->family = families_find(&r->families, m->name);
-	if (metric->family)
-		note_help(r, metric->family, m->help);
-	else
-		metric->family = family_new(&r->families, m);
-	if (metric->family == NULL) {
+	family = families_find(&r->families, m->name);
+	made = family == NULL || family_check_shape(family, m, NULL) != REASON_NONE;
+	metric = registry_resolve_labels(r, m);
+	if (metric)
+		metric->family = made ? family_new(&r->families, m) : family;
+	if (metric == NULL || metric->family == NULL) {
 		registry_unresolve(r, metric);
 		return refuse(refusal, REASON_MEMORY, "out of memory");
 	}
 	*ret = metric;
+	*ret_made = made;
 	return REASON_NONE;
+}
+
+/* What stood in the way goes, and the family is there. Cannot fail. */
+static void
+resolve_done(struct registry *r, const struct message_metric *m,
+    const struct column_metric *metric, bool made)
+{
+	if (!made) {
+		note_help(r, metric->family, m->help);
+		return;
+	}
+	check_conflicts(r, m, true, NULL);
+	family_add(&r->families, metric->family);
 }
 
 /* ---- Metrics of a column, and of nobody ---------------------------------- */
@@ -247,8 +259,13 @@ registry_define_metric(struct registry *r, struct column *c,
     const struct message_metric *m, struct refusal *refusal)
 {
 	struct column_metric *metric, *before;
-	enum reason reason;
+	struct naming_metric room;
+	enum reason reason =
+	    naming_metric(&r->naming, &r->limits.names, &m, &room, refusal);
+	bool made;
 
+	if (reason != REASON_NONE)
+		return reason;
 	if (m->id >= REGISTRY_SPARSE + 4 * (uint64_t)c->n_metrics)
 		return refuse(refusal, REASON_MESSAGE,
 		    "the metric number %u is too high: metrics are numbered from 0",
@@ -259,9 +276,10 @@ registry_define_metric(struct registry *r, struct column *c,
 	if (before && !is_named(before, m))
 		return refuse(refusal, REASON_DUPLICATE,
 		    "the metric number %u is '%s' already", m->id, before->family->name);
-	reason = resolve(r, m, &metric, refusal);
+	reason = resolve(r, m, &metric, &made, refusal);
 	if (reason != REASON_NONE)
 		return reason;
+	resolve_done(r, m, metric, made);
 	if (before) {
 		if (!same_metric(before, metric))
 			reason = refuse(refusal, REASON_DUPLICATE,
@@ -277,20 +295,28 @@ registry_define_metric(struct registry *r, struct column *c,
 }
 
 enum reason
-registry_retain(struct registry *r, const struct message_metric *m, uint32_t *ret_series,
-    struct refusal *refusal)
+registry_retain(struct registry *r, uint32_t uid, const struct message_metric *m,
+    uint32_t *ret_series, struct refusal *refusal)
 {
 	struct column_metric *metric;
-	enum reason reason = resolve(r, m, &metric, refusal);
-	struct family *family;
-	bool made;
+	struct naming_metric room;
+	enum reason reason =
+	    naming_metric(&r->naming, &r->limits.names, &m, &room, refusal);
+	bool made, made_series;
 
+	if (reason == REASON_NONE)
+		reason = resolve(r, m, &metric, &made, refusal);
 	if (reason != REASON_NONE)
 		return reason;
-	family = metric->family;
-	reason = registry_series_take(r, metric, NULL, ret_series, &made, refusal);
+	reason =
+	    registry_series_take(r, uid, metric, NULL, ret_series, &made_series, refusal);
+	if (reason == REASON_NONE) {
+		resolve_done(r, m, metric, made);
+		registry_series(r, *ret_series)->kept_s = registry_now_s(r);
+	} else if (made) {
+		family_discard(metric->family);
+	}
 	registry_unresolve(r, metric);
-	registry_family_settle(r, family);
 	return reason;
 }
 
@@ -309,7 +335,8 @@ registry_new(const struct registry_limits *limits, struct log *log)
 	slab_init(&r->parts, sizeof(struct part));
 	slab_init(&r->columns, sizeof(struct column *));
 	index_init(&r->series_index, &registry_series_keys, r);
-	r->labels = labels_new();
+	owners_init(&r->owners);
+	r->labels = labels_new(&r->naming);
 	if (r->labels == NULL) {
 		free(r);
 		return NULL;
@@ -317,13 +344,24 @@ registry_new(const struct registry_limits *limits, struct log *log)
 	return r;
 }
 
+bool
+registry_set_naming(struct registry *r, const struct naming *naming)
+{
+	struct naming copy;
+
+	if (!naming_copy(&copy, naming))
+		return false;
+	naming_free(&r->naming);
+	r->naming = copy;
+	return true;
+}
+
 void
 registry_free(struct registry *r)
 {
 	if (r == NULL)
 		return;
-	if (r->own)
-		registry_column_fold(r, r->own);
+	registry_retained_free(r);
 	families_free(&r->families);
 	index_free(&r->series_index);
 	slab_free(&r->series);
@@ -331,5 +369,7 @@ registry_free(struct registry *r)
 	slab_free(&r->columns);
 	totals_free(&r->totals);
 	labels_free(r->labels);
+	owners_free(&r->owners);
+	naming_free(&r->naming);
 	free(r);
 }

@@ -21,6 +21,7 @@
 #include "labels.h"
 #include "log.h"
 #include "names.h"
+#include "naming.h"
 #include "table.h"
 
 struct registry_limits {
@@ -29,6 +30,7 @@ struct registry_limits {
 	uint32_t series; /* a histogram's child is one series, like any other */
 	uint32_t series_per_family;
 	uint32_t series_per_worker;
+	uint32_t series_per_uid; /* that one uid made */
 };
 
 #define REGISTRY_DEFAULT_LIMITS \
@@ -36,7 +38,8 @@ struct registry_limits {
 	    .families = 20000, \
 	    .series = 2000000, \
 	    .series_per_family = 500000, \
-	    .series_per_worker = 500000 })
+	    .series_per_worker = 500000, \
+	    .series_per_uid = 2000000 })
 
 /* The bits of a gauge's cell that nobody set. A worker's own NaN never has them. */
 #define REGISTRY_UNSET 0x7ff4deadbeef0001U
@@ -47,6 +50,8 @@ struct series {
 	uint32_t live;	 /* workers that define it */
 	uint32_t at;	 /* counter, histogram: its first total; gauge: its first part */
 	uint32_t member; /* position in its family */
+	uint32_t owner;	 /* the uid that made it: a number of owners.h */
+	uint32_t kept_s; /* second since when only kept data defines it */
 };
 
 /* One worker's part of a gauge. */
@@ -59,6 +64,7 @@ struct part {
 struct column {
 	uint32_t number;
 	uint32_t worker; /* labels_string: its name */
+	uint32_t uid;	 /* makes its series */
 	bool hidden;	 /* its gauges are left out of the page */
 	uint32_t n_series;
 	uint32_t n_cells;	       /* in use */
@@ -84,11 +90,16 @@ struct registry;
 /* log may be NULL. NULL when memory is out. */
 struct registry *registry_new(const struct registry_limits *limits, struct log *log);
 void registry_free(struct registry *r);
+/* How names are shown, from the first definition on: before it only. The naming has
+ * passed naming_check(); without a call it is the seed's. False when memory is out. */
+bool registry_set_naming(struct registry *r, const struct naming *naming);
 
 /* ---- Writing ----------------------------------------------------------- */
 
 /* A worker's column under the name its `each` gauges show; NULL when memory is out. */
 struct column *registry_column_new(struct registry *r, struct wire_text worker);
+/* The uid that the series it makes are counted for; 0 at first. */
+void registry_column_owner(struct column *c, uint32_t uid);
 /* False when memory is out: the old name stays. */
 bool registry_column_rename(
     struct registry *r, struct column *c, struct wire_text worker);
@@ -117,22 +128,91 @@ void registry_apply_records(
 void registry_remove_child(struct registry *r, struct column *c, uint32_t cell);
 
 /*
- * The daemon's own part, for messages without a session. Find or make the series of a
- * metric whose labels are all constant; then change it.
+ * The daemon's own part, for messages without a session. Find or make (for a uid) the
+ * series of a metric whose labels are all constant; then change it.
  */
-enum reason registry_retain(struct registry *r, const struct message_metric *m,
-    uint32_t *ret_series, struct refusal *refusal);
-/* counter: n finite and not negative. */
-void registry_retained_add(struct registry *r, uint32_t series, double n);
-void registry_retained_observe(struct registry *r, uint32_t series, double v);
-/* gauge: set it (or add to it) as one more worker that never dies. False: memory. */
-bool registry_retained_set(
-    struct registry *r, uint32_t series, double v, bool add, uint64_t now_ns);
+enum reason registry_retain(struct registry *r, uint32_t uid,
+    const struct message_metric *m, uint32_t *ret_series, struct refusal *refusal);
+/* counter: n finite and not negative; histogram: n finite values. REASON_VALUE, and
+ * nothing has changed, if the total were not finite then. */
+enum reason registry_retained_add(
+    struct registry *r, uint32_t series, double n, struct refusal *refusal);
+enum reason registry_retained_observe(struct registry *r, uint32_t series, size_t n,
+    const double *v, struct refusal *refusal);
+/* Room for one gauge more: before registry_retain(), so that nothing can fail after it.
+ * False when memory is out. */
+bool registry_retained_reserve(struct registry *r);
+/* gauge: set it, or add to it, as one more worker that never dies. A value that is set
+ * leaves at a time of registry_set_time()'s clock, or never. */
+#define REGISTRY_NO_END UINT64_MAX
+void registry_retained_set(
+    struct registry *r, uint32_t series, double v, uint64_t now_ns, uint64_t end_ms);
+void registry_retained_adjust(
+    struct registry *r, uint32_t series, double n, uint64_t now_ns);
+
+/* ---- Removal ------------------------------------------------------------- */
+
+/* Why series left. */
+enum registry_cause {
+	REGISTRY_REQUEST, /* of their worker, or of JSON */
+	REGISTRY_TTL,
+	REGISTRY_RETAIN,
+	REGISTRY_ADMIN,
+	REGISTRY_CAUSES
+};
+
+/* Of a metric that is to be removed, the parts of its shape that its sender gave. */
+enum { REGISTRY_GIVEN_KIND = 1, REGISTRY_GIVEN_MERGE = 2, REGISTRY_GIVEN_BOUNDS = 4 };
+
+/*
+ * What the daemon itself keeps of a series leaves: its part of a gauge; a total only if
+ * no live worker defines the series. Nothing is there: nothing happens. The shape, as far
+ * as it was given (REGISTRY_GIVEN_ bits), must be the family's.
+ */
+enum reason registry_retained_remove(struct registry *r, const struct message_metric *m,
+    unsigned given, struct refusal *refusal);
+
+struct registry_removal {
+	struct wire_text name;	    /* of a metric, with the naming's prefix or without */
+	struct message_level level; /* a place, and all below it */
+	/* Each label has that value; a label with an empty one is not there. */
+	size_t n;
+	const struct wire_text *label_name, *label_value;
+	bool dry_run;
+};
+
+struct registry_removed {
+	uint32_t removed; /* no live worker defines them: they left */
+	uint32_t reset;	  /* live workers do: they start again, gauges as if never set */
+};
+
+#define REGISTRY_LINES_MAX 1000
+
+/* lines (may be NULL) is given the series as they are on the page, each with a newline,
+ * up to REGISTRY_LINES_MAX. It has failed if memory ran out: a series that could not be
+ * compared stays. */
+void registry_remove_matching(struct registry *r, const struct registry_removal *what,
+    struct strbuf *lines, struct registry_removed *ret);
+
+/* What happens from now on happens then: milliseconds of the clock that ends are in. */
+void registry_set_time(struct registry *r, uint64_t now_ms);
+/* A slice of what time takes away: gauges whose end has come, and series that only kept
+ * data defines and that nobody touched for retain_s (0: those stay). */
+void registry_tidy(struct registry *r, uint64_t retain_s);
+/* When there is something to tidy, UINT64_MAX if never; 0 if the last slice left some. */
+uint64_t registry_tidy_ms(const struct registry *r, uint64_t retain_s);
 
 /* ---- Reading ----------------------------------------------------------- */
 
 struct labels *registry_labels(const struct registry *r);
 const struct registry_limits *registry_limits(const struct registry *r);
+/* Other limits: what is there already stays. */
+void registry_set_limits(struct registry *r, const struct registry_limits *limits);
+/* As copied: naming_copy(). */
+const struct naming *registry_naming(const struct registry *r);
+/* The place of a level by the names that a sender gave it. False: nothing is there. */
+bool registry_place(
+    const struct registry *r, const struct message_level *level, uint32_t *ret_place);
 
 /* Families by name: how many, the i-th, and the first whose name is not below name. */
 uint32_t registry_families(const struct registry *r);
@@ -159,12 +239,12 @@ double registry_client_dropped(const struct registry *r);
 /* Series by kind, families replaced so far. */
 uint32_t registry_count(const struct registry *r, enum message_kind kind);
 uint64_t registry_replaced(const struct registry *r);
+uint64_t registry_removed(const struct registry *r, enum registry_cause cause);
 
 /* The name of a metric that a column has defined under that number. */
 const char *registry_metric_name(const struct column *c, uint32_t id);
 
-/* True if a column has a metric at an endpoint of that name.
- */
+/* True if a column has a metric at an endpoint of that name, made to fit if need be. */
 bool registry_column_has_endpoint(
     const struct registry *r, const struct column *c, const char *endpoint);
 

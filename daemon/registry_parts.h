@@ -7,26 +7,54 @@
  *	column.c		a worker's cells and what they add up to
  *	retained.c		what is counted without a session
  *	registry.c		families: conflicts, definitions, the whole
+ *	removal.c		what leaves: by request, by age
  */
 #ifndef REGISTRY_PARTS_H
 #define REGISTRY_PARTS_H
 
+#include "deadlines.h"
+#include "owners.h"
 #include "registry.h"
 #include "totals.h"
+
+/* Gauges that the daemon keeps itself. Its column's cells are numbered densely; those
+ * that were released wait in lists. */
+struct retained {
+	uint32_t used;	       /* cells ever used */
+	uint32_t free[2];      /* first released run + 1, of one cell and of two */
+	struct deadlines ends; /* of cells + 1: gauges that leave by themselves */
+	uint32_t *end_at;      /* a cell's position in ends, or 0 */
+	uint32_t end_room;
+};
+
+/* The search for kept series that nobody touched for long, in slices. */
+struct sweep {
+	uint32_t next;	    /* the series to look at next; 0: no search is under way */
+	uint32_t oldest_s;  /* among those that stay */
+	uint64_t due_s;	    /* of the next search */
+	uint64_t retain_s;  /* as it was for this one */
+	uint32_t n_dropped; /* in this search */
+};
 
 struct registry {
 	struct registry_limits limits;
 	struct log *log;
+	struct naming naming;
 	struct labels *labels;
 	struct families families;
 	struct slab series; /* of struct series */
 	struct index series_index;
+	struct owners owners;
 	struct totals totals;
 	struct slab parts;   /* of struct part */
 	struct slab columns; /* of struct column * */
 	struct column *own; /* the daemon's: gauges without a session; made when needed */
 	uint32_t count[MESSAGE_HISTOGRAM + 1];
+	struct retained retained;
+	struct sweep sweep;
+	uint64_t now_ms;
 	uint64_t replaced;
+	uint64_t removed[REGISTRY_CAUSES];
 	double client_dropped;
 };
 
@@ -46,12 +74,23 @@ struct column_metric {
 	struct column_label label[];
 };
 
+/* Now, in whole seconds: of a beginning, so that no time is over early. */
+static inline uint32_t
+registry_now_s(const struct registry *r)
+{
+	return (uint32_t)((r->now_ms + 999) / 1000);
+}
+
 /* ---- series.c ---- */
 
-/* Find or make the series of a resolved metric with these values. */
-enum reason registry_series_take(struct registry *r, const struct column_metric *metric,
-    const struct wire_text *value, uint32_t *ret_series, bool *ret_made,
-    struct refusal *refusal);
+/* Find or make (for a uid) the series of a resolved metric with these values. */
+enum reason registry_series_take(struct registry *r, uint32_t uid,
+    const struct column_metric *metric, const struct wire_text *value,
+    uint32_t *ret_series, bool *ret_made, struct refusal *refusal);
+/* The series of a resolved metric without variable labels, 0 if it is not there. False
+ * when memory is out. */
+bool registry_series_find(
+    struct registry *r, const struct column_metric *metric, uint32_t *ret_series);
 struct series *registry_series(const struct registry *r, uint32_t number);
 extern const struct index_keys registry_series_keys;
 void registry_series_drop(struct registry *r, uint32_t number);
@@ -75,15 +114,15 @@ bool registry_part_find(const struct registry *r, const struct series *s,
 
 /* ---- column.c ---- */
 
-/* Release what a resolved metric holds, and it; NULL is fine. */
+/* Release what a resolved metric holds but its family, and it; NULL is fine. */
 void registry_unresolve(struct registry *r, struct column_metric *metric);
 
 /* The cells of a series of the family, in a column. */
 uint32_t registry_cells_of(const struct family *family);
 /* Room for the cells below end. False when memory is out. */
 bool registry_make_cells(struct column *c, uint32_t end);
-/* Give free cells to a series, which the column then defines. False when memory is out.
- */
+/* Give cells to a series, which the column then defines; what had them leaves the column.
+ * False when memory is out, and nothing has changed. */
 bool registry_take_cells(
     struct registry *r, struct column *c, uint32_t series, uint32_t cell);
 /* The opposite. The total stays for now, the part of a gauge does not. Returns the
@@ -91,10 +130,24 @@ bool registry_take_cells(
 uint32_t registry_release_cells(struct registry *r, struct column *c, uint32_t cell);
 void registry_apply_record(
     struct registry *r, struct column *c, uint32_t cell, uint64_t bits);
+/* The series that has a cell, which is in use. */
+uint32_t registry_cell_series(
+    const struct registry *r, const struct column *c, uint32_t cell);
 
 /* ---- retained.c ---- */
 
 /* The daemon's own part of a gauge leaves, and the series with it if it was the last. */
 void registry_retained_unset(struct registry *r, uint32_t series);
+/* A gauge of the daemon's own whose end has come: it is to be unset. 0: there is none. */
+uint32_t registry_retained_ended(struct registry *r);
+void registry_retained_free(struct registry *r);
+
+/* ---- registry.c ---- */
+
+/* A metric with its labels and its place, but without its family. NULL when memory is
+ * out.
+ */
+struct column_metric *registry_resolve_labels(
+    struct registry *r, const struct message_metric *m);
 
 #endif /* REGISTRY_PARTS_H */

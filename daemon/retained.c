@@ -1,93 +1,190 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is counted without a session: straight into the totals, and gauges in a column
- * that is the daemon's own. The interface is in registry.h.
+ * that is the daemon's own. The interface is in registry.h and registry_parts.h.
  */
 #include <stdlib.h>
 
 #include "registry.h"
 #include "registry_parts.h"
 
-#define OWN_WORKER "daemon" /* the name of the daemon's own column */
+/* ---- Totals ----------------------------------------------------------- */
 
-void
-registry_retained_add(struct registry *r, uint32_t series, double n)
+enum reason
+registry_retained_add(
+    struct registry *r, uint32_t series, double n, struct refusal *refusal)
 {
-	*totals_at(&r->totals, registry_series(r, series)->at) += n;
+	double *total = totals_at(&r->totals, registry_series(r, series)->at);
+
+	if (!isfinite(*total + n))
+		return refuse(refusal, REASON_VALUE,
+		    "'%s' cannot count on: %g and %g are more than a double holds",
+		    registry_series(r, series)->family->name, *total, n);
+	*total += n;
+	return REASON_NONE;
 }
 
-void
-registry_retained_observe(struct registry *r, uint32_t series, double v)
+enum reason
+registry_retained_observe(struct registry *r, uint32_t series, size_t n, const double *v,
+    struct refusal *refusal)
 {
 	const struct series *s = registry_series(r, series);
-	uint32_t i = 0;
+	const struct family *f = s->family;
+	double *sum = totals_at(&r->totals, s->at + f->n_bounds + 1), after = *sum;
 
-	while (i < s->family->n_bounds && v > s->family->bounds[i])
-		i++;
-	*totals_at(&r->totals, s->at + i) += 1;
-	*totals_at(&r->totals, s->at + s->family->n_bounds + 1) += v;
+	for (size_t i = 0; i < n; i++)
+		after += v[i];
+	if (!isfinite(after))
+		return refuse(refusal, REASON_VALUE,
+		    "the sum of '%s' would be more than a double holds", f->name);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bucket = 0;
+
+		while (bucket < f->n_bounds && v[i] > f->bounds[bucket])
+			bucket++;
+		*totals_at(&r->totals, s->at + bucket) += 1;
+	}
+	*sum = after;
+	return REASON_NONE;
 }
 
-/* The first run of n free cells. */
-static uint32_t
-free_cells(const struct column *c, uint32_t n)
-{
-	uint32_t run = 0;
+/* ---- Gauges ----------------------------------------------------------- */
 
-	for (uint32_t cell = 0; cell < c->room; cell++) {
-		run = c->slot[cell] == 0 ? run + 1 : 0;
-		if (run == n)
-			return cell + 1 - n;
-	}
-	return c->room;
+static void
+on_moved(void *owner, uint32_t number, uint32_t position)
+{
+	struct registry *r = owner;
+
+	r->retained.end_at[number - 1] = position;
 }
 
 static bool
-own_cell(struct registry *r, uint32_t number, uint32_t *ret_cell)
+make_ends(struct registry *r)
 {
-	const struct series *s = registry_series(r, number);
-	uint32_t n = registry_cells_of(s->family);
+	struct retained *own = &r->retained;
+	uint32_t room = r->own->room;
+	uint32_t *end_at;
 
-	if (r->own == NULL)
-		r->own = registry_column_new(r, wire_text(OWN_WORKER));
-	if (r->own == NULL)
+	own->ends.moved = on_moved;
+	own->ends.owner = r;
+	if (!deadlines_reserve(&own->ends))
 		return false;
-	if (registry_part_find(r, s, r->own, ret_cell))
+	if (own->end_room == room)
 		return true;
-	*ret_cell = free_cells(r->own, n);
-	if (!registry_make_cells(r->own, *ret_cell + n) ||
-	    !registry_take_cells(r, r->own, number, *ret_cell))
+	end_at = realloc(own->end_at, room * sizeof(*end_at));
+	if (end_at == NULL)
 		return false;
-	/* The daemon's part is kept data: it does not make the series live. */
-	registry_series(r, number)->live--;
+	memset(end_at + own->end_room, 0, (room - own->end_room) * sizeof(*end_at));
+	own->end_at = end_at;
+	own->end_room = room;
 	return true;
 }
 
 bool
-registry_retained_set(
-    struct registry *r, uint32_t series, double v, bool add, uint64_t now_ns)
+registry_retained_reserve(struct registry *r)
 {
-	uint32_t cell;
-	uint64_t *old;
+	uint32_t part;
 
-	if (!own_cell(r, series, &cell))
+	if (r->own == NULL)
+		r->own = registry_column_new(r, wire_text("daemon"));
+	if (r->own == NULL || !registry_make_cells(r->own, r->retained.used + 2) ||
+	    !make_ends(r))
 		return false;
-	old = &r->own->old[cell];
-	if (add && *old != REGISTRY_UNSET)
-		v += wire_double(*old);
+	/* A released part is the one that is given next. */
+	part = slab_new(&r->parts);
+	if (part)
+		slab_release(&r->parts, part);
+	return part != 0;
+}
+
+/* The first cell of the daemon's part in a gauge, which is made if it is not there. */
+static uint32_t
+own_cell(struct registry *r, uint32_t number)
+{
+	struct retained *own = &r->retained;
+	const struct series *s = registry_series(r, number);
+	uint32_t n = registry_cells_of(s->family), cell = own->free[n - 1];
+
+	if (registry_part_find(r, s, r->own, &cell))
+		return cell;
+	if (cell) {
+		cell--;
+		own->free[n - 1] = (uint32_t)r->own->old[cell];
+	} else {
+		cell = own->used;
+		own->used += n;
+	}
+	registry_take_cells(r, r->own, number, cell);
+	return cell;
+}
+
+static void
+forget_end(struct registry *r, uint32_t cell)
+{
+	struct retained *own = &r->retained;
+
+	if (cell < own->end_room && own->end_at[cell])
+		deadlines_remove(&own->ends, own->end_at[cell]);
+}
+
+static void
+put_value(struct registry *r, uint32_t series, uint32_t cell, double v, uint64_t now_ns)
+{
 	registry_apply_record(r, r->own, cell, wire_bits(v));
 	if (registry_series(r, series)->family->merge == MESSAGE_LAST)
 		registry_apply_record(r, r->own, cell + 1, now_ns);
-	return true;
+}
+
+void
+registry_retained_set(
+    struct registry *r, uint32_t series, double v, uint64_t now_ns, uint64_t end_ms)
+{
+	uint32_t cell = own_cell(r, series);
+
+	forget_end(r, cell);
+	if (end_ms != REGISTRY_NO_END)
+		deadlines_add(&r->retained.ends, end_ms, cell + 1);
+	put_value(r, series, cell, v, now_ns);
+}
+
+void
+registry_retained_adjust(struct registry *r, uint32_t series, double n, uint64_t now_ns)
+{
+	uint32_t cell = own_cell(r, series);
+	uint64_t old = r->own->old[cell];
+
+	put_value(
+	    r, series, cell, old == REGISTRY_UNSET ? n : wire_double(old) + n, now_ns);
 }
 
 void
 registry_retained_unset(struct registry *r, uint32_t series)
 {
-	struct series *s = registry_series(r, series);
-	uint32_t cell;
+	const struct series *s = registry_series(r, series);
+	uint32_t cell, n = registry_cells_of(s->family);
 
-	if (r->own && registry_part_find(r, s, r->own, &cell))
+	if (r->own && registry_part_find(r, s, r->own, &cell)) {
+		forget_end(r, cell);
 		registry_release_cells(r, r->own, cell);
+		r->own->old[cell] = r->retained.free[n - 1];
+		r->retained.free[n - 1] = cell + 1;
+	}
 	registry_series_settle(r, series, false);
+}
+
+uint32_t
+registry_retained_ended(struct registry *r)
+{
+	uint32_t number = deadlines_take(&r->retained.ends, r->now_ms);
+
+	return number ? registry_cell_series(r, r->own, number - 1) : 0;
+}
+
+void
+registry_retained_free(struct registry *r)
+{
+	if (r->own)
+		registry_column_fold(r, r->own);
+	deadlines_free(&r->retained.ends);
+	free(r->retained.end_at);
 }

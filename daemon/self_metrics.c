@@ -4,15 +4,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define PREFIX "dynamo_" /* what a worker's name gets in front */
-
 #ifndef DYNAMO_METRICS_VERSION
 #define DYNAMO_METRICS_VERSION "unknown"
 #endif
 
 static const char *const formats[] = { "binary", "json", NULL };
 static const char *const kinds[] = { "counter", "gauge", "histogram", NULL };
+static const char *const results[] = { "ok", "failed", NULL };
 static const char *const paths[] = { "/", "/metrics", "/health", "/live", "other", NULL };
+static const char *const causes[] = { "request", "ttl", "retain", "admin", NULL };
 static const char *const codes[] = { "200", "400", "404", "405", "413", "417", "500",
 	"501", "503", "other", NULL };
 static const char *const reasons[] = {
@@ -29,65 +29,74 @@ static const double bytes[] = { 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, (double)INFINITY }
 const struct self_row self_table[SELF_END] = {
 	[SELF_BUILD_INFO] = { "dynamo_metricsd_build_info", MESSAGE_GAUGE,
 	    "The version that runs, as a label of a constant 1",
-	    "version=\"" DYNAMO_METRICS_VERSION "\"", { 0 }, { 0 }, NULL, false },
+	    { "version", DYNAMO_METRICS_VERSION }, { 0 }, { 0 }, NULL, false },
 	[SELF_CLIENT_DROPPED_UPDATES] = { "dynamo_metricsd_client_dropped_updates_total",
 	    MESSAGE_COUNTER,
 	    "Updates that workers dropped themselves: not finite, negative, or no memory",
-	    NULL, { 0 }, { 0 }, NULL, false },
+	    { 0 }, { 0 }, { 0 }, NULL, false },
+	[SELF_CONFIG_RELOADS] = { "dynamo_metricsd_config_reloads_total", MESSAGE_COUNTER,
+	    "Times that the configuration was read again (SIGHUP); failed: the old one "
+	    "stays",
+	    { 0 }, { "result" }, { results }, NULL, false },
 	[SELF_CONNECTIONS] = { "dynamo_metricsd_connections", MESSAGE_GAUGE,
-	    "Connections to the ingest socket", NULL, { 0 }, { 0 }, NULL, false },
+	    "Connections to the ingest socket", { 0 }, { 0 }, { 0 }, NULL, false },
 	[SELF_FAMILIES_REPLACED] = { "dynamo_metricsd_families_replaced_total",
 	    MESSAGE_COUNTER,
 	    "Families kept of dead workers that made way for another shape of the same "
 	    "name",
-	    NULL, { 0 }, { 0 }, NULL, false },
+	    { 0 }, { 0 }, { 0 }, NULL, false },
 	[SELF_LOOP_TURN] = { "dynamo_metricsd_loop_turn_seconds", MESSAGE_HISTOGRAM,
-	    "Time from waking up to waiting again, per turn of the event loop", NULL,
+	    "Time from waking up to waiting again, per turn of the event loop", { 0 },
 	    { 0 }, { 0 }, turns, false },
 	[SELF_MESSAGES] = { "dynamo_metricsd_messages_total", MESSAGE_COUNTER,
-	    "Requests received", NULL, { "format" }, { formats }, NULL, false },
+	    "Requests received", { 0 }, { "format" }, { formats }, NULL, false },
 	[SELF_RECEIVED_BYTES] = { "dynamo_metricsd_received_bytes_total", MESSAGE_COUNTER,
-	    "Bytes of requests received", NULL, { 0 }, { 0 }, NULL, false },
+	    "Bytes of requests received", { 0 }, { 0 }, { 0 }, NULL, false },
 	[SELF_REFUSED] = { "dynamo_metricsd_refused_total", MESSAGE_COUNTER,
-	    "Requests, and items of requests, that were refused", NULL, { "reason" },
+	    "Requests, and items of requests, that were refused", { 0 }, { "reason" },
 	    { reasons }, NULL, false },
 	[SELF_RESENT] = { "dynamo_metricsd_resent_total", MESSAGE_COUNTER,
-	    "Requests that had been applied already and were acknowledged again", NULL,
+	    "Requests that had been applied already and were acknowledged again", { 0 },
 	    { 0 }, { 0 }, NULL, false },
 	[SELF_SERIES] = { "dynamo_metricsd_series", MESSAGE_GAUGE,
-	    "Series in the registry", NULL, { "kind" }, { kinds }, NULL, false },
+	    "Series in the registry", { 0 }, { "kind" }, { kinds }, NULL, false },
+	[SELF_SERIES_REMOVED] = { "dynamo_metricsd_series_removed_total", MESSAGE_COUNTER,
+	    "Series that left: at the request of who reported them, when the time of a "
+	    "gauge was over, when nothing was heard of them for state.retain_s, or by "
+	    "an administrator",
+	    { 0 }, { "cause" }, { causes }, NULL, false },
 	[SELF_SESSIONS_FOLDED] = { "dynamo_metricsd_sessions_folded_total",
 	    MESSAGE_COUNTER,
-	    "Sessions that ended: what they counted stays, their gauges left", NULL,
+	    "Sessions that ended: what they counted stays, their gauges left", { 0 },
 	    { 0 }, { 0 }, NULL, false },
 	[SELF_WORKERS] = { "dynamo_metricsd_workers", MESSAGE_GAUGE, "Live sessions",
-	    NULL, { 0 }, { 0 }, NULL, false },
+	    { 0 }, { 0 }, { 0 }, NULL, false },
 	[SELF_HTTP_REQUEST_DURATION] = { "dynamo_system_http_request_duration_seconds",
-	    MESSAGE_HISTOGRAM, "Time from a request to the end of its answer", NULL,
+	    MESSAGE_HISTOGRAM, "Time from a request to the end of its answer", { 0 },
 	    { "path" }, { paths }, seconds, true },
 	[SELF_HTTP_REQUESTS] = { "dynamo_system_http_requests_total", MESSAGE_COUNTER,
-	    "HTTP requests answered", NULL, { "path", "code" }, { paths, codes }, NULL,
+	    "HTTP requests answered", { 0 }, { "path", "code" }, { paths, codes }, NULL,
 	    true },
 	[SELF_HTTP_RESPONSE_SIZE] = { "dynamo_system_http_response_size_bytes",
-	    MESSAGE_HISTOGRAM, "Size of HTTP answers, without headers", NULL, { "path" },
+	    MESSAGE_HISTOGRAM, "Size of HTTP answers, without headers", { 0 }, { "path" },
 	    { paths }, bytes, true },
 	[SELF_UPTIME] = { "dynamo_system_uptime_seconds", MESSAGE_COUNTER,
-	    "System uptime", "namespace=\"dynamo\"", { 0 }, { 0 }, NULL, false },
+	    "System uptime", { "namespace", "dynamo" }, { 0 }, { 0 }, NULL, false },
 	[SELF_PROCESS_CPU] = { "process_cpu_seconds_total", MESSAGE_COUNTER,
-	    "User and system CPU time that the daemon spent", NULL, { 0 }, { 0 }, NULL,
+	    "User and system CPU time that the daemon spent", { 0 }, { 0 }, { 0 }, NULL,
 	    false },
 	[SELF_PROCESS_MAX_FDS] = { "process_max_fds", MESSAGE_GAUGE,
-	    "Limit of file descriptors of the daemon", NULL, { 0 }, { 0 }, NULL, false },
+	    "Limit of file descriptors of the daemon", { 0 }, { 0 }, { 0 }, NULL, false },
 	[SELF_PROCESS_OPEN_FDS] = { "process_open_fds", MESSAGE_GAUGE,
-	    "File descriptors that the daemon has open", NULL, { 0 }, { 0 }, NULL,
+	    "File descriptors that the daemon has open", { 0 }, { 0 }, { 0 }, NULL,
 	    false },
 	[SELF_PROCESS_RESIDENT] = { "process_resident_memory_bytes", MESSAGE_GAUGE,
-	    "Resident memory of the daemon", NULL, { 0 }, { 0 }, NULL, false },
+	    "Resident memory of the daemon", { 0 }, { 0 }, { 0 }, NULL, false },
 	[SELF_PROCESS_START_TIME] = { "process_start_time_seconds", MESSAGE_GAUGE,
-	    "Start of the daemon in seconds since 1970", NULL, { 0 }, { 0 }, NULL,
+	    "Start of the daemon in seconds since 1970", { 0 }, { 0 }, { 0 }, NULL,
 	    false },
 	[SELF_PROCESS_VIRTUAL] = { "process_virtual_memory_bytes", MESSAGE_GAUGE,
-	    "Virtual memory of the daemon", NULL, { 0 }, { 0 }, NULL, false },
+	    "Virtual memory of the daemon", { 0 }, { 0 }, { 0 }, NULL, false },
 };
 
 struct self_family {
@@ -226,14 +235,16 @@ self_http_code(int status)
 
 /* name, or name without suffix, is a histogram's or anybody's name. */
 static bool
-takes(const struct self_row *row, struct wire_text name)
+takes(const struct self_row *row, const char *prefix, struct wire_text name)
 {
 	static const char *const suffix[] = { "_bucket", "_sum", "_count" };
-	const char *own = row->name + strlen(PREFIX);
-	size_t bytes_of_own = strlen(own);
+	const char *own;
+	size_t bytes_of_own;
 
-	if (strncmp(row->name, PREFIX, strlen(PREFIX)) != 0)
+	if (strncmp(row->name, prefix, strlen(prefix)) != 0)
 		return false;
+	own = row->name + strlen(prefix);
+	bytes_of_own = strlen(own);
 	if (wire_text_is(name, own))
 		return true;
 	for (size_t i = 0; i < 3; i++) {
@@ -254,10 +265,25 @@ takes(const struct self_row *row, struct wire_text name)
 }
 
 bool
-self_metrics_owns(struct wire_text name)
+self_metrics_owns(const char *prefix, struct wire_text name)
 {
 	for (enum self_metric m = 0; m < SELF_END; m++)
-		if (takes(&self_table[m], name))
+		if (takes(&self_table[m], prefix, name))
 			return true;
+	return false;
+}
+
+bool
+self_metrics_has_label(struct wire_text name)
+{
+	for (enum self_metric m = 0; m < SELF_END; m++) {
+		const struct self_row *row = &self_table[m];
+
+		for (size_t i = 0; i < 2 && row->label[i]; i++)
+			if (wire_text_is(name, row->label[i]))
+				return true;
+		if (row->constant[0] && wire_text_is(name, row->constant[0]))
+			return true;
+	}
 	return false;
 }

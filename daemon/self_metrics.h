@@ -19,6 +19,7 @@
 enum self_metric {
 	SELF_BUILD_INFO,
 	SELF_CLIENT_DROPPED_UPDATES,
+	SELF_CONFIG_RELOADS,
 	SELF_CONNECTIONS,
 	SELF_FAMILIES_REPLACED,
 	SELF_LOOP_TURN,
@@ -27,6 +28,7 @@ enum self_metric {
 	SELF_REFUSED,
 	SELF_RESENT,
 	SELF_SERIES,
+	SELF_SERIES_REMOVED, /* label `cause`: an enum registry_cause */
 	SELF_SESSIONS_FOLDED,
 	SELF_WORKERS,
 	SELF_HTTP_REQUEST_DURATION,
@@ -45,6 +47,9 @@ enum self_metric {
 /* The values of label `format` of SELF_MESSAGES. */
 enum self_format { SELF_BINARY, SELF_JSON };
 
+/* The values of label `result` of SELF_CONFIG_RELOADS. */
+enum self_reload { SELF_RELOAD_OK, SELF_RELOAD_FAILED };
+
 /* The values of label `path` of SELF_HTTP_*: a known route or `other`. */
 enum self_path {
 	SELF_PATH_ROOT,
@@ -60,8 +65,8 @@ struct self_row {
 	const char *name; /* in full */
 	enum message_kind kind;
 	const char *help;
-	const char *constant; /* rendered constant labels, or NULL */
-	const char *label[2]; /* label names, NULL from the first that is not there */
+	const char *constant[2]; /* a constant label, name and value, or NULLs */
+	const char *label[2];	 /* label names, NULL from the first that is not there */
 	const char *const *value[2]; /* NULL-terminated lists of their values */
 	const double *bounds;	     /* histograms: ascending, ended by INFINITY */
 	bool sparse; /* a series is left out until something was counted */
@@ -96,7 +101,11 @@ size_t self_bounds(enum self_metric m);
 /* The position of an HTTP status among the values of label `code`. */
 size_t self_http_code(int status);
 
-/* True if a worker's unprefixed name would become a self-metric's, or a sample of one. */
-bool self_metrics_owns(struct wire_text name);
+/* True if a worker's name behind that prefix would be a self-metric's, or a sample's of
+ * one. */
+bool self_metrics_owns(const char *prefix, struct wire_text name);
+
+/* True if a self-metric has a label of that name. */
+bool self_metrics_has_label(struct wire_text name);
 
 #endif /* SELF_METRICS_H */

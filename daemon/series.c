@@ -55,8 +55,8 @@ series_equal(const void *owner, uint32_t number, const void *wanted)
 const struct index_keys registry_series_keys = { series_hash, series_equal };
 
 static enum reason
-check_series_limits(
-    const struct registry *r, const struct family *family, struct refusal *refusal)
+check_series_limits(struct registry *r, uint32_t uid, const struct family *family,
+    struct refusal *refusal)
 {
 	if (r->series.live >= r->limits.series)
 		return refuse(refusal, REASON_LIMIT,
@@ -65,15 +65,19 @@ check_series_limits(
 		return refuse(refusal, REASON_LIMIT,
 		    "the metric '%s' has its %u series (limits.series_per_family)",
 		    family->name, r->limits.series_per_family);
+	if (owners_count(&r->owners, uid) >= r->limits.series_per_uid)
+		return refuse(refusal, REASON_LIMIT,
+		    "the user %u has its %u series (limits.series_per_uid)", uid,
+		    r->limits.series_per_uid);
 	return REASON_NONE;
 }
 
 /* Takes over set. */
 static enum reason
-series_new(struct registry *r, struct family *family, uint32_t set, uint64_t hash,
-    uint32_t *ret_series, struct refusal *refusal)
+series_new(struct registry *r, uint32_t uid, struct family *family, uint32_t set,
+    uint64_t hash, uint32_t *ret_series, struct refusal *refusal)
 {
-	enum reason reason = check_series_limits(r, family, refusal);
+	enum reason reason = check_series_limits(r, uid, family, refusal);
 	uint32_t number = reason == REASON_NONE ? slab_new(&r->series) : 0;
 	uint32_t n = family_totals(family);
 	struct series *s = number ? registry_series(r, number) : NULL;
@@ -85,18 +89,24 @@ series_new(struct registry *r, struct family *family, uint32_t set, uint64_t has
 		goto fail_series;
 	if (!family_add_member(family, number, &s->member))
 		goto fail_totals;
-	if (!index_add(&r->series_index, hash, number))
+	s->owner = owners_add(&r->owners, uid);
+	if (s->owner == 0)
 		goto fail_member;
+	if (!index_add(&r->series_index, hash, number))
+		goto fail_owner;
 	r->count[family->kind]++;
 	*ret_series = number;
 	return REASON_NONE;
 
+fail_owner:
+	owners_remove(&r->owners, s->owner);
 fail_member:
 	family_remove_member(family, s->member);
 fail_totals:
 	if (n > 0)
 		totals_release(&r->totals, s->at, n);
 fail_series:
+	s->set = 0;
 	slab_release(&r->series, number);
 fail:
 	labels_set_release(r->labels, set);
@@ -116,6 +126,8 @@ registry_series_drop(struct registry *r, uint32_t number)
 	if (n > 0)
 		totals_release(&r->totals, s->at, n);
 	labels_set_release(r->labels, s->set);
+	owners_remove(&r->owners, s->owner);
+	s->set = 0; /* it says that the number is free */
 	slab_release(&r->series, number);
 	r->count[family->kind]--;
 }
@@ -148,7 +160,7 @@ child_set(
 }
 
 enum reason
-registry_series_take(struct registry *r, const struct column_metric *metric,
+registry_series_take(struct registry *r, uint32_t uid, const struct column_metric *metric,
     const struct wire_text *value, uint32_t *ret_series, bool *ret_made,
     struct refusal *refusal)
 {
@@ -163,10 +175,25 @@ registry_series_take(struct registry *r, const struct column_metric *metric,
 	found = index_find(&r->series_index, hash, &key);
 	*ret_made = found == 0;
 	if (found == 0)
-		return series_new(r, metric->family, set, hash, ret_series, refusal);
+		return series_new(r, uid, metric->family, set, hash, ret_series, refusal);
 	labels_set_release(r->labels, set);
 	*ret_series = found;
 	return REASON_NONE;
+}
+
+bool
+registry_series_find(
+    struct registry *r, const struct column_metric *metric, uint32_t *ret_series)
+{
+	struct series_key key = { .family = metric->family };
+	uint32_t set = child_set(r, metric, NULL);
+
+	if (set == 0)
+		return false;
+	key.words = labels_set_words(r->labels, set, &key.n);
+	*ret_series = index_find(&r->series_index, series_hash_of(&key), &key);
+	labels_set_release(r->labels, set);
+	return true;
 }
 
 void
@@ -199,6 +226,31 @@ const struct registry_limits *
 registry_limits(const struct registry *r)
 {
 	return &r->limits;
+}
+
+void
+registry_set_limits(struct registry *r, const struct registry_limits *limits)
+{
+	r->limits = *limits;
+}
+
+const struct naming *
+registry_naming(const struct registry *r)
+{
+	return &r->naming;
+}
+
+bool
+registry_place(
+    const struct registry *r, const struct message_level *level, uint32_t *ret_place)
+{
+	struct naming_level room;
+	const struct message_level *kept = level;
+
+	/* A name as it is on the page may be made to fit another way than it was. */
+	return (naming_level(&r->naming, &kept, &room, NULL) == REASON_NONE &&
+		   labels_level_find(r->labels, kept, ret_place)) ||
+	       (kept != level && labels_level_find(r->labels, level, ret_place));
 }
 
 uint32_t
@@ -243,6 +295,12 @@ uint64_t
 registry_replaced(const struct registry *r)
 {
 	return r->replaced;
+}
+
+uint64_t
+registry_removed(const struct registry *r, enum registry_cause cause)
+{
+	return r->removed[cause];
 }
 
 double

@@ -13,12 +13,12 @@
 #include "http.h"
 #include "http_socket.h"
 #include "ingest.h"
+#include "options.h"
 #include "process.h"
 #include "sp.h"
 #include "socket_file.h"
 
-#define STOP_MS	  2000 /* the most that answering takes when it stops */
-#define OTHER_FDS 64   /* files, the loop, both listeners, what libraries open */
+#define STOP_MS 2000 /* the most that answering takes when it stops */
 
 #ifndef DYNAMO_METRICS_VERSION
 #define DYNAMO_METRICS_VERSION "unknown"
@@ -29,7 +29,8 @@ enum stopping { STOPPING_NOT, STOPPING_IN_ORDER, STOPPING_AT_ONCE };
 enum { SIGNALS = 3 };
 
 struct server {
-	const struct config *config;
+	struct config *config;
+	const struct config_source *source;
 	struct log *log;
 	struct turn turn;
 	struct event_base *base;
@@ -50,6 +51,56 @@ struct server {
 	uint64_t stop_ms; /* when stopping in order is given up */
 	uint64_t started_ns;
 };
+
+/* ---- Reloading --------------------------------------------------------- */
+
+/* All options are handed on: each part takes those that can change while it runs. */
+static void
+take_config(struct server *s)
+{
+	const struct config *c = s->config;
+	struct registry_limits limits = options_limits(c);
+	struct apply_options apply = { 0 };
+	struct ingest_options ingest = { 0 };
+	struct http_options http = { 0 };
+
+	options_apply(c, &apply);
+	options_ingest(c, &ingest);
+	options_http(c, &http);
+	log_set_level(s->log, (enum log_level)c->log.level);
+	server_want_fds(c, s->log);
+	registry_set_limits(s->registry, &limits);
+	apply_set_options(s->apply, &apply);
+	ingest_set_options(s->ingest, &ingest);
+	if (s->http)
+		http_set_options(s->http, &http);
+}
+
+static void
+reload(struct server *s)
+{
+	struct strbuf changed = STRBUF_EMPTY, waiting = STRBUF_EMPTY;
+	struct config_error e;
+	bool good = config_reload(s->config, s->source, &changed, &waiting, &e) == 0;
+
+	if (good)
+		take_config(s);
+	self_add(s->self, SELF_CONFIG_RELOADS, good ? SELF_RELOAD_OK : SELF_RELOAD_FAILED,
+	    0, 1);
+	if (good)
+		log_line(s->log, LOG_LEVEL_INFO,
+		    "server: SIGHUP: configuration read again: %s%s",
+		    changed.bytes ? "changed: " : "nothing changes",
+		    changed.bytes ? changed.at : "");
+	else
+		log_line(s->log, LOG_LEVEL_ERROR,
+		    "server: SIGHUP: the configuration stays as it was: %s", e.text);
+	if (good && waiting.bytes)
+		log_line(s->log, LOG_LEVEL_WARNING,
+		    "server: SIGHUP: changed, but needs a restart: %s", waiting.at);
+	strbuf_free(&changed);
+	strbuf_free(&waiting);
+}
 
 /* ---- Stopping ---------------------------------------------------------- */
 
@@ -86,13 +137,10 @@ on_stop_signal(int number, short what, void *arg)
 static void
 on_hangup(int number, short what, void *arg)
 {
-	struct server *s = arg;
-
 	(void)number;
 	(void)what;
-	turn_ms(&s->turn);
-	log_line(s->log, LOG_LEVEL_INFO,
-	    "server: SIGHUP ignored: a changed configuration needs a restart");
+	turn_ms(&((struct server *)arg)->turn);
+	reload(arg);
 }
 
 void
@@ -170,6 +218,7 @@ take_turn(struct server *s, int flags)
 		http_turn(s->http);
 	apply_tick(s->apply, turn_ms(&s->turn));
 	set_lease_timer(s);
+	log_catch_up(s->log, turn_ms(&s->turn), false);
 	busy_seconds = turn_end(&s->turn);
 	self_observe(s->self, SELF_LOOP_TURN, 0, 0, busy_seconds);
 	return 0;
@@ -213,27 +262,12 @@ server_run(struct server *s)
 			return -1;
 	if (stop_in_order(s) != 0)
 		return -1;
+	log_catch_up(s->log, turn_ms(&s->turn), true);
 	log_line(s->log, LOG_LEVEL_INFO, "server: stopped");
 	return 0;
 }
 
 /* ---- The parts --------------------------------------------------------- */
-
-static struct registry_limits
-limits_of(const struct config *c)
-{
-	return (struct registry_limits){
-		.names = { .name_bytes = (uint32_t)c->limits.name_bytes,
-		    .help_bytes = (uint32_t)c->limits.help_bytes,
-		    .labels = (uint32_t)c->limits.labels,
-		    .label_bytes = (uint32_t)c->limits.label_bytes,
-		    .buckets = (uint32_t)c->limits.buckets },
-		.families = (uint32_t)c->limits.families,
-		.series = (uint32_t)c->limits.series,
-		.series_per_family = (uint32_t)c->limits.series_per_family,
-		.series_per_worker = (uint32_t)c->limits.series_per_worker,
-	};
-}
 
 /* What only the server knows of itself. */
 static void
@@ -253,32 +287,43 @@ refresh_figures(void *arg)
 	self_set(s->self, SELF_PROCESS_VIRTUAL, 0, 0, f.virtual_bytes);
 }
 
+static uint64_t
+unix_ms(void *arg)
+{
+	struct timespec ts;
+
+	(void)arg;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 /* The parts that know no socket. 0, or -1 when memory is out. */
 static int
 make_registry(struct server *s)
 {
-	const struct config *c = s->config;
-	struct registry_limits limits = limits_of(c);
+	struct registry_limits limits = options_limits(s->config);
+	struct naming naming = options_naming(s->config);
 	struct apply_options options = {
-		.lease_ms = (uint32_t)c->ingest.lease_ms,
-		.grace_ms = (uint32_t)c->ingest.grace_ms,
-		.message_bytes = (uint32_t)c->ingest.message_bytes,
-		.json_bytes = (uint32_t)c->ingest.json_bytes,
 		.started_ms = s->started_ns / 1000000U,
+		.admin_uid = geteuid(),
 		.version = DYNAMO_METRICS_VERSION,
 		.refresh = refresh_figures,
+		.unix_ms = unix_ms,
 		.refresh_arg = s,
 	};
-	uint64_t random[2];
+	uint64_t random[4];
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return -1;
 	options.store = random[0];
 	options.epoch = random[1];
+	memcpy(options.dedupe_secret, random + 2, sizeof(options.dedupe_secret));
 	s->self = self_metrics_new();
 	s->registry = registry_new(&limits, s->log);
-	if (s->self == NULL || s->registry == NULL)
+	if (s->self == NULL || s->registry == NULL ||
+	    !registry_set_naming(s->registry, &naming))
 		return -1;
+	options_apply(s->config, &options);
 	s->apply = apply_new(&options, s->registry, s->self, s->log);
 	return s->apply ? 0 : -1;
 }
@@ -301,43 +346,21 @@ static int
 open_ingest(struct server *s, char *error)
 {
 	const struct config *c = s->config;
-	struct ingest_options options = {
-		.connections = (uint32_t)c->ingest.connections,
-		.handshake_ms = (uint32_t)c->ingest.handshake_ms,
-		.frame_ms = (uint32_t)c->ingest.lease_ms,
-		.message_bytes = (uint32_t)c->ingest.message_bytes,
-	};
+	struct ingest_options options;
 
 	if (socket_file_open(&s->socket, sp_ipc_path(c->ingest.address), error,
 		SERVER_ERROR_TEXT) != 0)
 		return -1;
+	options_ingest(c, &options);
 	options.listen = socket_file_take(&s->socket);
 	s->ingest = ingest_new(&options, s->base, &s->turn, s->apply, s->self, s->log);
 	return s->ingest ? 0 : -1;
 }
 
-/* The configured one, or http.port in the runtime folder. NULL when memory is out. */
-static char *
-port_file_path(const struct config *c)
-{
-	const char *socket = sp_ipc_path(c->ingest.address);
-	const char *folder = c->runtime_folder;
-	size_t n = strcspn(folder, ":"); /* systemd may name several */
-	char *path;
-
-	if (c->http.port_file[0] != '\0')
-		return strdup(c->http.port_file);
-	if (n == 0) {
-		folder = socket;
-		n = (size_t)(strrchr(socket, '/') - socket);
-	}
-	return asprintf(&path, "%.*s/http.port", (int)n, folder) < 0 ? NULL : path;
-}
-
 static int
 write_port_file(struct server *s, char *error)
 {
-	char *path = port_file_path(s->config);
+	char *path = options_port_file(s->config);
 	int rc = -1;
 
 	if (path)
@@ -351,16 +374,7 @@ static int
 open_http(struct server *s, char *error)
 {
 	const struct config *c = s->config;
-	struct http_options options = {
-		.connections = (uint32_t)c->http.connections,
-		.scrapes = (uint32_t)c->http.scrapes,
-		.request_ms = (uint32_t)c->http.request_ms,
-		.health_path = c->http.health_path,
-		.live_path = c->http.live_path,
-		.health = { .starting_ready = c->http.starting_ready,
-		    .endpoints = c->http.endpoints,
-		    .started_ns = s->started_ns },
-	};
+	struct http_options options = { .health.started_ns = s->started_ns };
 
 	if (!c->http.enabled || c->http.port < 0)
 		return 0;
@@ -368,6 +382,7 @@ open_http(struct server *s, char *error)
 	    c->http.host, (uint16_t)c->http.port, &s->port, error, SERVER_ERROR_TEXT);
 	if (options.listen < 0)
 		return -1;
+	options_http(c, &options);
 	s->http =
 	    http_new(&options, s->base, &s->turn, s->registry, s->apply, s->self, s->log);
 	return s->http ? write_port_file(s, error) : -1;
@@ -387,7 +402,8 @@ say_started(const struct server *s)
 }
 
 struct server *
-server_new(const struct config *config, struct log *log, char error[SERVER_ERROR_TEXT])
+server_new(struct config *config, const struct config_source *source, struct log *log,
+    char error[SERVER_ERROR_TEXT])
 {
 	struct server *s = calloc(1, sizeof(*s));
 
@@ -395,6 +411,7 @@ server_new(const struct config *config, struct log *log, char error[SERVER_ERROR
 	if (s == NULL)
 		return NULL;
 	s->config = config;
+	s->source = source;
 	s->log = log;
 	s->socket = SOCKET_FILE_NONE;
 	s->wake = -1;
@@ -442,10 +459,16 @@ server_port(const struct server *s)
 	return s->port;
 }
 
-uint64_t
-server_fds(const struct config *config)
+void
+server_want_fds(const struct config *config, struct log *log)
 {
-	/* A worker takes two: its socket, and one that tells of its death. */
-	return 2 * (uint64_t)config->ingest.connections +
-	       (uint64_t)config->http.connections + OTHER_FDS;
+	uint64_t wanted = options_fds(config);
+	uint64_t got = process_want_fds(wanted);
+
+	if (got < wanted)
+		log_line(log, LOG_LEVEL_WARNING,
+		    "server: few descriptors: %llu can be opened, and %llu would be "
+		    "needed for ingest.connections and http.connections: raise "
+		    "LimitNOFILE, or ulimit -n",
+		    (unsigned long long)got, (unsigned long long)wanted);
 }

@@ -19,16 +19,17 @@
 struct server;
 
 /*
- * Listen at both addresses. config and log outlive it. NULL with a sentence in error (of
+ * Listen at both addresses. config, which was loaded from source, changes when it is
+ * reloaded; all three outlive the server. NULL with a sentence in error (of
  * SERVER_ERROR_TEXT bytes), and nothing is left behind.
  */
-struct server *server_new(
-    const struct config *config, struct log *log, char error[SERVER_ERROR_TEXT]);
+struct server *server_new(struct config *config, const struct config_source *source,
+    struct log *log, char error[SERVER_ERROR_TEXT]);
 
 /*
- * Take SIGTERM and SIGINT (stop in order; at the second, at once), SIGHUP (nothing yet)
- * and SIGPIPE (nothing ever) from now on. They are the process's, so this is for programs
- * that are nothing but a daemon. 0, or -1 when memory is out.
+ * Take SIGTERM and SIGINT (stop in order; at the second, at once), SIGHUP (reload the
+ * configuration) and SIGPIPE (nothing ever) from now on. They are the process's, so this
+ * is for programs that are nothing but a daemon. 0, or -1 when memory is out.
  */
 int server_handle_signals(struct server *s);
 
@@ -45,7 +46,8 @@ void server_free(struct server *s);
 /* The bound port of HTTP; 0: there is no HTTP. */
 uint16_t server_port(const struct server *s);
 
-/* How many descriptors a configuration may come to need. */
-uint64_t server_fds(const struct config *config);
+/* Let the process open as many descriptors as the configuration may come to need, and log
+ * if it cannot. Before server_new(). */
+void server_want_fds(const struct config *config, struct log *log);
 
 #endif /* SERVER_H */

@@ -6,6 +6,9 @@
 
 #define FOLDED_MOST 65536 /* 4 MB: a worker that is folded comes back within seconds */
 
+/* Causes of limited log lines; 60 to 63 are this module's. */
+enum { CAUSE_CONNECTED = 60, CAUSE_FOLDED };
+
 /* ---- Records ----------------------------------------------------------- */
 
 struct record *
@@ -122,8 +125,8 @@ named(const struct sessions *s, const char *name)
 	return session;
 }
 
-/* The lowest number whose name, base in front of it, nobody has. */
-static void
+/* The lowest number whose name, base in front of it, nobody has. False: memory is out. */
+static bool
 free_name(const struct sessions *s, const char *base, unsigned lowest,
     char out[NAMES_WORKER_BYTES + 1])
 {
@@ -132,7 +135,9 @@ free_name(const struct sessions *s, const char *base, unsigned lowest,
 	unsigned n = 0;
 	char digits[16];
 
-	for (const struct session *o = s->first; o && taken; o = o->next) {
+	if (taken == NULL)
+		return false;
+	for (const struct session *o = s->first; o; o = o->next) {
 		char *end;
 		unsigned long k;
 
@@ -143,12 +148,13 @@ free_name(const struct sessions *s, const char *base, unsigned lowest,
 		    k - lowest < room)
 			taken[k - lowest] = true;
 	}
-	while (taken && taken[n])
+	while (taken[n])
 		n++;
 	free(taken);
 	snprintf(digits, sizeof(digits), "%u", n + lowest);
 	snprintf(out, NAMES_WORKER_BYTES + 1, "%.*s%s",
 	    (int)(NAMES_WORKER_BYTES - strlen(digits)), base, digits);
+	return true;
 }
 
 /* Its connection is gone, and its name goes to a successor: its gauges go now. */
@@ -171,25 +177,23 @@ make_base(const char *wish, char out[NAMES_WORKER_BYTES + 1])
 	snprintf(out, NAMES_WORKER_BYTES + 1, "%.*s-", (int)bytes, wish);
 }
 
-static void
+static bool
 choose_name(struct sessions *s, const char *wish, char out[NAMES_WORKER_BYTES + 1])
 {
 	char base[NAMES_WORKER_BYTES + 1];
 	struct session *holder;
 
-	if (wish[0] == '\0') {
-		free_name(s, "", 0, out);
-		return;
-	}
+	if (wish[0] == '\0')
+		return free_name(s, "", 0, out);
 	holder = named(s, wish);
 	if (holder && holder->bound > 0) {
 		make_base(wish, base);
-		free_name(s, base, 2, out);
-		return;
+		return free_name(s, base, 2, out);
 	}
 	if (holder)
 		take_name_from(holder);
 	strcpy(out, wish);
+	return true;
 }
 
 /* ---- Sessions ------------------------------------------------------------ */
@@ -238,6 +242,12 @@ due_by(struct sessions *s, uint64_t at_ms)
 		s->due_ms = at_ms;
 }
 
+static uint32_t
+shorter_ms(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 uint32_t
 sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t pid,
     struct wire_text wish, struct wire_text library, uint64_t now_ms)
@@ -249,18 +259,21 @@ sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t pid,
 		goto fail;
 	copy_text(session->wish, sizeof(session->wish), wish);
 	copy_shown(session->library, sizeof(session->library), library);
-	choose_name(s, session->wish, session->name);
-	session->column = registry_column_new(s->registry, wire_text(session->name));
+	if (choose_name(s, session->wish, session->name))
+		session->column =
+		    registry_column_new(s->registry, wire_text(session->name));
 	if (session->column == NULL)
 		goto fail_record;
+	registry_column_owner(session->column, uid);
 	session->record = number;
 	session->pid = pid;
 	session->born_ms = session->touched_ms = session->unbound_ms = now_ms;
 	sessions_record(s, number)->live = session;
 	link_live(s, session);
-	due_by(s, now_ms + (s->grace_ms < s->lease_ms ? s->grace_ms : s->lease_ms));
+	session->lease_ms = s->lease_ms;
+	due_by(s, now_ms + shorter_ms(s->grace_ms, s->lease_ms));
 	s->had_worker = true;
-	log_line(s->log, LOG_LEVEL_INFO,
+	log_often(s->log, LOG_LEVEL_INFO, CAUSE_CONNECTED, now_ms,
 	    "sessions: worker '%s' connected: pid %d, uid %u", session->name, (int)pid,
 	    (unsigned)uid);
 	return number;
@@ -277,8 +290,8 @@ static bool
 show_again(struct sessions *s, struct session *session)
 {
 	if (session->name[0] == '\0') {
-		choose_name(s, session->wish, session->name);
-		if (!registry_column_rename(
+		if (!choose_name(s, session->wish, session->name) ||
+		    !registry_column_rename(
 			s->registry, session->column, wire_text(session->name))) {
 			session->name[0] = '\0';
 			return false;
@@ -304,6 +317,8 @@ sessions_bind(
 	struct apply_binding *binding;
 
 	record->live->touched_ms = now_ms;
+	record->live->lease_ms = s->lease_ms;
+	due_by(s, now_ms + s->lease_ms);
 	if (!show_again(s, record->live))
 		return false;
 	if (sessions_bound(*bindings, record->serial))
@@ -318,12 +333,14 @@ sessions_bind(
 }
 
 void
-sessions_fold(struct sessions *s, uint32_t number, bool remember, const char *why)
+sessions_fold(
+    struct sessions *s, uint32_t number, bool remember, const char *why, uint64_t now_ms)
 {
 	struct session *session = sessions_record(s, number)->live;
 
-	log_line(s->log, LOG_LEVEL_INFO, "sessions: worker '%s' (pid %d) folded: %s",
-	    session->name, (int)session->pid, why);
+	log_often(s->log, LOG_LEVEL_INFO, CAUSE_FOLDED, now_ms,
+	    "sessions: worker '%s' (pid %d) folded: %s", session->name, (int)session->pid,
+	    why);
 	registry_column_fold(s->registry, session->column);
 	unlink_live(s, session);
 	free(session);
@@ -350,8 +367,8 @@ sessions_unbind(
 			session->unbound_ms = now_ms;
 			due_by(s, now_ms + s->grace_ms);
 			if (certainly)
-				sessions_fold(
-				    s, binding->record, false, "its process ended");
+				sessions_fold(s, binding->record, false,
+				    "its process ended", now_ms);
 		}
 		free(binding);
 	}
@@ -363,18 +380,19 @@ tick_one(struct sessions *s, struct session *session, uint64_t now_ms)
 {
 	uint64_t since = session->bound ? session->touched_ms : session->unbound_ms;
 
-	if (now_ms - since >= s->lease_ms) {
+	if (now_ms - since >= session->lease_ms) {
 		sessions_fold(s, session->record, true,
 		    session->bound ? "it was silent for the lease"
-				   : "it did not come back within the lease");
+				   : "it did not come back within the lease",
+		    now_ms);
 		return UINT64_MAX;
 	}
 	if (session->bound > 0 || session->column->hidden)
-		return since + s->lease_ms;
+		return since + session->lease_ms;
 	if (now_ms - since < s->grace_ms)
-		return since + s->grace_ms;
+		return since + shorter_ms(s->grace_ms, session->lease_ms);
 	session->column->hidden = true;
-	return since + s->lease_ms;
+	return since + session->lease_ms;
 }
 
 void
@@ -404,6 +422,15 @@ sessions_init(struct sessions *s, struct registry *registry, struct self_metrics
 	slab_init(&s->records, sizeof(struct record));
 	index_init(&s->by_sid, &sid_keys, s);
 	index_init(&s->by_serial, &serial_keys, s);
+}
+
+void
+sessions_set_times(struct sessions *s, uint32_t lease_ms, uint32_t grace_ms)
+{
+	s->lease_ms = lease_ms;
+	s->grace_ms = grace_ms;
+	if (s->first)
+		s->due_ms = 0;
 }
 
 void

@@ -34,9 +34,11 @@ struct session {
 	char wish[NAMES_WORKER_BYTES + 1];
 	char library[32];
 	pid_t pid;
-	uint32_t bound; /* connections */
+	uint32_t bound;	   /* connections */
+	uint32_t lease_ms; /* as its worker was told at the last HELLO */
 	uint64_t born_ms;
 	uint64_t touched_ms; /* the last request */
+	uint64_t updated_ms; /* the last UPDATE that was applied; 0: none */
 	uint64_t unbound_ms; /* when the last connection went, if none is bound */
 	uint64_t refused;    /* items and requests */
 };
@@ -69,6 +71,8 @@ struct sessions {
 
 void sessions_init(struct sessions *s, struct registry *registry,
     struct self_metrics *self, struct log *log);
+/* The lease of sessions that are bound from now on, the grace of all. */
+void sessions_set_times(struct sessions *s, uint32_t lease_ms, uint32_t grace_ms);
 /* Folds nothing: the registry is about to go as well. */
 void sessions_free(struct sessions *s);
 
@@ -95,7 +99,8 @@ void sessions_unbind(
     struct sessions *s, struct apply_binding **bindings, bool certainly, uint64_t now_ms);
 
 /* End a live session: what it counted stays. remember: its worker may still be alive. */
-void sessions_fold(struct sessions *s, uint32_t number, bool remember, const char *why);
+void sessions_fold(
+    struct sessions *s, uint32_t number, bool remember, const char *why, uint64_t now_ms);
 
 /* Leases and graces that have run out. */
 void sessions_tick(struct sessions *s, uint64_t now_ms);

@@ -18,6 +18,21 @@ message_reason_word(enum reason reason)
 	return words[reason];
 }
 
+const char *
+message_type_word(enum message_type type)
+{
+	static const char *const requests[] = { "?", "HELLO", "DEFINE", "UPDATE",
+		"REMOVE", "PING", "EXPOSE", "STATUS", "BYE", "ADMIN" };
+	static const char *const replies[] = { "NEW", "LIVE", "FOLDED", "EXPIRED",
+		"STALE", "UNBOUND", "ACK", "REFUSED", "OK", "TEXT", "ERROR" };
+
+	if (type <= MESSAGE_ADMIN)
+		return requests[type];
+	if (type >= MESSAGE_NEW && type <= MESSAGE_ERROR)
+		return replies[type - MESSAGE_NEW];
+	return "?";
+}
+
 enum reason
 refuse(struct refusal *r, enum reason reason, const char *format, ...)
 {
@@ -260,6 +275,7 @@ get_body(struct wire_reader *r, struct message *m)
 		m->reason = wire_get_u8(r);
 		m->text = wire_get_text(r);
 		return;
+	case MESSAGE_ADMIN:
 	case MESSAGE_TEXT:
 		m->text = wire_get_long_text(r);
 		return;

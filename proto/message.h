@@ -42,6 +42,7 @@ enum message_type {
 	MESSAGE_EXPOSE = 0x06,
 	MESSAGE_STATUS = 0x07,
 	MESSAGE_BYE = 0x08,
+	MESSAGE_ADMIN = 0x09,
 	/* replies */
 	MESSAGE_NEW = 0x81,
 	MESSAGE_LIVE = 0x82,
@@ -87,6 +88,9 @@ enum reason {
 #undef X
 	    REASON_END
 };
+
+/* The name of a type as PROTOCOL.md has it; "?" for a number that is none. */
+const char *message_type_word(enum message_type type);
 
 /* The word for a reason; "unknown" for a number that is none. */
 const char *message_reason_word(enum reason reason);
@@ -181,7 +185,7 @@ struct message {
 	uint32_t max_series;	    /* NEW LIVE: of one worker */
 	struct wire_reader refused; /* ACK: message_next_refused() */
 	enum reason reason;	    /* REFUSED ERROR */
-	struct wire_text text;	    /* REFUSED ERROR TEXT */
+	struct wire_text text;	    /* ADMIN; REFUSED ERROR TEXT */
 };
 
 /* An item of a DEFINE that was refused, in an ACK. */
@@ -242,6 +246,8 @@ void message_put_ping(struct wire_writer *w, struct message_ticket ticket);
 void message_put_bye(struct wire_writer *w, struct message_ticket ticket);
 void message_put_expose(struct wire_writer *w, const struct message_level *level);
 void message_put_status(struct wire_writer *w);
+/* command: a JSON object. */
+void message_put_admin(struct wire_writer *w, struct wire_text command);
 
 /* NEW or LIVE, as m->type says. */
 void message_put_welcome(struct wire_writer *w, const struct message *m);

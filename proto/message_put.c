@@ -164,6 +164,13 @@ message_put_status(struct wire_writer *w)
 }
 
 void
+message_put_admin(struct wire_writer *w, struct wire_text command)
+{
+	put_header(w, MESSAGE_ADMIN);
+	wire_put_long_text(w, command);
+}
+
+void
 message_put_welcome(struct wire_writer *w, const struct message *m)
 {
 	put_header(w, m->type);

@@ -72,6 +72,15 @@ names_is_label(struct wire_text name)
 	return is_name(name, false);
 }
 
+int
+names_compare(struct wire_text a, struct wire_text b)
+{
+	size_t least = a.bytes < b.bytes ? a.bytes : b.bytes;
+	int order = least ? memcmp(a.at, b.at, least) : 0;
+
+	return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
 const char *
 names_show(struct wire_text name, char buf[64])
 {
@@ -90,8 +99,8 @@ names_show(struct wire_text name, char buf[64])
 
 /* ---- Rules ------------------------------------------------------------- */
 
-static enum reason
-check_text(const char *what, struct wire_text text, size_t most, struct refusal *r)
+enum reason
+names_check_text(const char *what, struct wire_text text, size_t most, struct refusal *r)
 {
 	char shown[64];
 
@@ -113,7 +122,7 @@ names_check_level(const struct message_level *level, struct refusal *r)
 
 	for (size_t i = 0; i < level->depth; i++) {
 		enum reason reason =
-		    check_text(words[i], level->name[i], NAMES_LEVEL_BYTES, r);
+		    names_check_text(words[i], level->name[i], NAMES_LEVEL_BYTES, r);
 
 		if (reason != REASON_NONE)
 			return reason;
@@ -127,11 +136,17 @@ names_check_level(const struct message_level *level, struct refusal *r)
 enum reason
 names_check_worker(struct wire_text name, struct refusal *r)
 {
-	return check_text("worker name", name, NAMES_WORKER_BYTES, r);
+	return names_check_text("worker name", name, NAMES_WORKER_BYTES, r);
 }
 
 static bool
-is_reserved(const struct message_metric *m, struct wire_text label)
+is_prometheus_own(struct wire_text label)
+{
+	return label.bytes >= 2 && memcmp(label.at, "__", 2) == 0;
+}
+
+bool
+names_is_reserved(struct wire_text label)
 {
 	static const char *const always[] = { "namespace", "component", "endpoint",
 		"dynamo_namespace", "dynamo_component", "dynamo_endpoint" };
@@ -139,7 +154,13 @@ is_reserved(const struct message_metric *m, struct wire_text label)
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		if (wire_text_is(label, always[i]))
 			return true;
-	if (label.bytes >= 2 && memcmp(label.at, "__", 2) == 0)
+	return is_prometheus_own(label);
+}
+
+static bool
+is_reserved(const struct message_metric *m, struct wire_text label)
+{
+	if (names_is_reserved(label))
 		return true;
 	if (m->kind == MESSAGE_HISTOGRAM)
 		return wire_text_is(label, "le");
@@ -151,7 +172,8 @@ check_label_name(const struct message_metric *m, struct wire_text label,
     const struct names_limits *limits, struct refusal *r)
 {
 	char shown[64];
-	enum reason reason = check_text("label name", label, limits->label_bytes, r);
+	enum reason reason =
+	    names_check_text("label name", label, limits->label_bytes, r);
 
 	if (reason != REASON_NONE)
 		return reason;
@@ -159,17 +181,20 @@ check_label_name(const struct message_metric *m, struct wire_text label,
 		return refuse(r, REASON_LABEL,
 		    "the label name '%s' is not [a-zA-Z_][a-zA-Z0-9_]*",
 		    names_show(label, shown));
+	if (is_prometheus_own(label))
+		return refuse(r, REASON_RESERVED,
+		    "the label name '%s' starts with __: such names are Prometheus' own",
+		    names_show(label, shown));
 	if (is_reserved(m, label))
 		return refuse(r, REASON_RESERVED,
-		    "Label '%s' is automatically added by auto_label feature and cannot "
-		    "be "
-		    "manually set",
+		    "Label '%s' is automatically added by auto_label feature and "
+		    "cannot be manually set",
 		    names_show(label, shown));
 	return REASON_NONE;
 }
 
-static struct wire_text
-label_at(const struct message_metric *m, size_t i)
+struct wire_text
+names_label(const struct message_metric *m, size_t i)
 {
 	return i < m->n_constant ? m->constant_name[i]
 				 : m->variable_name[i - m->n_constant];
@@ -188,14 +213,14 @@ check_labels(
 		    "the metric '%s' has %zu labels; the limit is %u",
 		    names_show(m->name, shown), n, limits->labels);
 	for (size_t i = 0; i < n; i++) {
-		reason = check_label_name(m, label_at(m, i), limits, r);
+		reason = check_label_name(m, names_label(m, i), limits, r);
 		if (reason != REASON_NONE)
 			return reason;
 		for (size_t k = 0; k < i; k++)
-			if (wire_text_equal(label_at(m, i), label_at(m, k)))
+			if (wire_text_equal(names_label(m, i), names_label(m, k)))
 				return refuse(r, REASON_DUPLICATE,
 				    "Duplicate label key '%s' found in labels",
-				    names_show(label_at(m, i), shown));
+				    names_show(names_label(m, i), shown));
 	}
 	return names_check_values(m->n_constant, m->constant_value, limits, r);
 }
@@ -206,7 +231,7 @@ names_check_values(size_t n, const struct wire_text *value,
 {
 	for (size_t i = 0; i < n; i++) {
 		enum reason reason =
-		    check_text("label value", value[i], limits->label_bytes, r);
+		    names_check_text("label value", value[i], limits->label_bytes, r);
 
 		if (reason != REASON_NONE)
 			return reason;
@@ -245,14 +270,15 @@ names_check_metric(
     const struct message_metric *m, const struct names_limits *limits, struct refusal *r)
 {
 	char shown[64];
-	enum reason reason = check_text("metric name", m->name, limits->name_bytes, r);
+	enum reason reason =
+	    names_check_text("metric name", m->name, limits->name_bytes, r);
 
 	if (reason == REASON_NONE && !names_is_metric(m->name))
 		reason = refuse(r, REASON_NAME,
 		    "the metric name '%s' is not [a-zA-Z_:][a-zA-Z0-9_:]*",
 		    names_show(m->name, shown));
 	if (reason == REASON_NONE)
-		reason = check_text("help", m->help, limits->help_bytes, r);
+		reason = names_check_text("help", m->help, limits->help_bytes, r);
 	if (reason == REASON_NONE && m->kind != MESSAGE_GAUGE && m->merge != MESSAGE_SUM)
 		reason = refuse(r, REASON_MERGE,
 		    "the metric '%s' is a %s: only gauges have a merge",

@@ -37,7 +37,20 @@ bool names_is_metric(struct wire_text name);
 /* [a-zA-Z_][a-zA-Z0-9_]* */
 bool names_is_label(struct wire_text name);
 
+/* Labels that nobody may set, of whatever kind the metric is: those of the hierarchy
+ * under either naming, and Prometheus' own, which start with __. */
+bool names_is_reserved(struct wire_text label);
+
+/* As strcmp(): the order of names on the page. */
+int names_compare(struct wire_text a, struct wire_text b);
+
+/* The name of the i-th label of a metric: the constant ones first. */
+struct wire_text names_label(const struct message_metric *m, size_t i);
+
 /* Each: 0, or the reason with a sentence in r. */
+/* UTF-8 of at most so many bytes; what: what it is. */
+enum reason names_check_text(
+    const char *what, struct wire_text text, size_t most, struct refusal *r);
 enum reason names_check_level(const struct message_level *level, struct refusal *r);
 enum reason names_check_worker(struct wire_text name, struct refusal *r);
 enum reason names_check_metric(

@@ -49,6 +49,13 @@ sp_put_request_id(uint8_t out[4], uint32_t id)
 		out[i] = (uint8_t)(id >> (24 - 8 * i));
 }
 
+uint32_t
+sp_get_word(const uint8_t in[4])
+{
+	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 |
+	       (uint32_t)in[3];
+}
+
 size_t
 sp_backtrace_bytes(const uint8_t *payload, size_t bytes)
 {

@@ -33,6 +33,8 @@ void sp_put_frame(uint8_t out[SP_FRAME_BYTES], uint64_t payload_bytes);
 int sp_get_frame(const uint8_t in[SP_FRAME_BYTES], uint64_t *ret_payload_bytes);
 
 void sp_put_request_id(uint8_t out[4], uint32_t id);
+/* A word of a backtrace, as it is. */
+uint32_t sp_get_word(const uint8_t in[4]);
 /* The bytes of the backtrace at the start of a payload, or 0 if it has none or more than
  * SP_BACKTRACE_WORDS. */
 size_t sp_backtrace_bytes(const uint8_t *payload, size_t bytes);

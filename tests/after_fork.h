@@ -9,6 +9,16 @@
 
 #include <unistd.h>
 
+/* clang says it in another way. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__
+#endif
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__
+#endif
+#endif
+
 #ifdef __SANITIZE_THREAD__
 const char *__tsan_default_options(void);
 

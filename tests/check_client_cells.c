@@ -382,7 +382,7 @@ is_marked(const struct dynm_series *s)
 	blocks_lock();
 	blocks_sweep();
 	while (blocks_next_marked(&from, &block)) {
-		marked = marked || block == s->block;
+		marked = marked || block == series_slab(s)->block;
 		blocks_unmark(block);
 	}
 	blocks_unlock();
@@ -549,8 +549,8 @@ START_TEST(cells_of_a_closed_runtime_are_empty_for_the_next)
 		dynm_gauge g = dynm_gauge_create_merge(at, "g", "", DYNM_LAST);
 		uint64_t v[SUMS_CELLS_MAX];
 
-		ck_assert(block == 0 || block == c.series_->block);
-		block = c.series_->block;
+		ck_assert(block == 0 || block == series_slab(c.series_)->block);
+		block = series_slab(c.series_)->block;
 		ck_assert_double_eq(counter(c), 0);
 		ck_assert_int_eq(read_series(g.series_, v), SUMS_UNSET);
 		dynm_counter_inc(c);

@@ -506,6 +506,20 @@ START_TEST(dropped_updates_are_counted_once_whatever_happens_to_sessions)
 }
 END_TEST
 
+START_TEST(dropped_updates_that_are_refused_are_not_sent_for_ever)
+{
+	struct session_wish wish = { .update = true, .dropped = 3 };
+
+	get_ready();
+	ck_assert_double_eq(dropped_next(3), 3);
+	ck_assert_int_eq(refused(2), SESSION_OK);
+	(void)next_wish(MESSAGE_DEFINE, &wish); /* what every refusal leads to */
+	ck_assert_int_eq(ack(3), SESSION_OK);
+	ck_assert(!session_next(s, &wish, &source));
+	ck_assert_double_eq(dropped_next(4), 4);
+}
+END_TEST
+
 START_TEST(expired_takes_what_is_in_flight_as_counted)
 {
 	get_flying(5);
@@ -780,6 +794,7 @@ main(void)
 	tcase_add_test(t, folded_before_the_number_in_flight_has_not);
 	tcase_add_test(t, folded_is_heard_in_hello_and_by_a_ping_too);
 	tcase_add_test(t, dropped_updates_are_counted_once_whatever_happens_to_sessions);
+	tcase_add_test(t, dropped_updates_that_are_refused_are_not_sent_for_ever);
 	tcase_add_test(t, expired_takes_what_is_in_flight_as_counted);
 	tcase_add_test(t, stale_is_as_expired);
 	tcase_add_test(t, an_end_in_another_store_means_nothing_was_counted);

@@ -245,6 +245,33 @@ START_TEST(more_scrapes_than_allowed_are_told_to_come_back)
 }
 END_TEST
 
+START_TEST(a_reload_changes_how_many_scrapes_are_answered)
+{
+	const struct rig_setting two = { .file = "{\"http\": {\"scrapes\": 2, "
+						 "\"request_ms\": 3600000}}" };
+	uint64_t began_ms = 0;
+	struct rig r;
+	int stalled[2];
+	bool full = false;
+
+	rig_start(&r, &two);
+	fill(&r);
+	for (size_t i = 0; i < 2; i++)
+		stalled[i] = stall(&r);
+	while (!full && rig_again(&began_ms, "both slots are taken")) {
+		char *answer = rig_get(&r, "/metrics?namespace=nothing");
+
+		full = has(answer, "503 Service Unavailable");
+		free(answer);
+	}
+	rig_reload(&r, "{\"http\": {\"scrapes\": 3, \"request_ms\": 3600000}}");
+	wait_scrapes(&r);
+	for (size_t i = 0; i < 2; i++)
+		close(stalled[i]);
+	rig_stop(&r);
+}
+END_TEST
+
 START_TEST(a_scraper_that_stalls_is_cut_and_a_slow_one_is_not)
 {
 	char *answer = malloc(ROOM);
@@ -500,6 +527,7 @@ main(void)
 	tcase_add_test(t, a_long_page_is_whole_for_a_client_that_has_closed_its_side);
 	tcase_add_test(t, a_page_that_was_cut_off_is_no_loss);
 	tcase_add_test(t, more_scrapes_than_allowed_are_told_to_come_back);
+	tcase_add_test(t, a_reload_changes_how_many_scrapes_are_answered);
 	tcase_add_test(t, a_scraper_that_stalls_is_cut_and_a_slow_one_is_not);
 	tcase_add_test(t, stalled_scrapes_cost_a_slice_of_memory_each);
 	tcase_add_test(t, headers_and_bodies_are_bounded);

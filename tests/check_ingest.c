@@ -110,7 +110,8 @@ START_TEST(bytes_that_come_one_by_one_are_put_together)
 		rig_write(fd, frame + i, 1);
 	ck_assert_int_eq(recv(fd, frame, SP_HEADER_BYTES, MSG_WAITALL), SP_HEADER_BYTES);
 	sp_put_frame(frame, n);
-	sp_put_request_id(frame + SP_FRAME_BYTES, 0x01020300);
+	sp_put_request_id(frame + SP_FRAME_BYTES, rig_request_id(fd));
+	rig_note_sent(fd);
 	memcpy(frame + SP_FRAME_BYTES + 4, json, strlen(json));
 	for (size_t i = 0; i < SP_FRAME_BYTES + n; i++) {
 		rig_write(fd, frame + i, 1);
@@ -329,7 +330,8 @@ START_TEST(a_frame_must_come_whole_within_the_lease)
 		char reply[256];
 
 		sp_put_frame(rest, 4);
-		sp_put_request_id(rest + SP_FRAME_BYTES, 0x01020300);
+		sp_put_request_id(rest + SP_FRAME_BYTES, rig_request_id(quick));
+		rig_note_sent(quick);
 		rest[SP_FRAME_BYTES + 4] = SP_FRAME_MESSAGE;
 		rig_write(quick, rest + 1, SP_FRAME_BYTES + 4);
 		rig_receive(quick, 1, reply, sizeof(reply));
@@ -382,9 +384,10 @@ START_TEST(descriptors_that_a_peer_passes_are_not_kept)
 	rig_receive_ok(fd, 1);
 	before = rig_open_files(&r);
 	sp_put_frame(frame, 4 + strlen(ADD_ONE));
-	sp_put_request_id(frame + SP_FRAME_BYTES, 0x01020300);
 	memcpy(frame + SP_FRAME_BYTES + 4, ADD_ONE, strlen(ADD_ONE));
 	for (int i = 0; i < 10; i++) {
+		sp_put_request_id(frame + SP_FRAME_BYTES, rig_request_id(fd));
+		rig_note_sent(fd);
 		pass_descriptors(fd, frame, n);
 		rig_receive_ok(fd, 1);
 	}
@@ -406,11 +409,12 @@ send_until_blocked(int fd)
 	wire_writer_init(&w, request + SP_FRAME_BYTES + 4, 64);
 	message_put_expose(&w, &(struct message_level){ 0 });
 	sp_put_frame(request, 4 + w.bytes);
-	sp_put_request_id(request + SP_FRAME_BYTES, 0x01020300);
 	n = SP_FRAME_BYTES + 4 + w.bytes;
 	for (unsigned waited_ms = 0; waited_ms < 500;) {
-		ssize_t got = send(fd, request, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t got;
 
+		sp_put_request_id(request + SP_FRAME_BYTES, rig_request_id(fd));
+		got = send(fd, request, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (got < 0) {
 			ck_assert_int_eq(errno, EAGAIN);
 			rig_pause_ms(10);
@@ -419,6 +423,7 @@ send_until_blocked(int fd)
 		}
 		if ((size_t)got < n)
 			rig_write(fd, request + got, n - (size_t)got);
+		rig_note_sent(fd);
 		sent++;
 		waited_ms = 0;
 	}

@@ -113,6 +113,54 @@ START_TEST(lines_of_one_cause_are_limited_and_counted)
 }
 END_TEST
 
+START_TEST(what_is_of_interest_one_by_one_has_more_lines)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_INFO, keep, &lines);
+
+	log_often(NULL, LOG_LEVEL_ERROR, 1, 0, "lost");
+	log_often(l, LOG_LEVEL_DEBUG, 1, 0, "lost");
+	for (uint64_t now_ms = 0; now_ms < 100; now_ms++)
+		log_often(l, LOG_LEVEL_INFO, 9, now_ms, "worker %d", (int)now_ms);
+	ck_assert_uint_eq(lines.n, LOG_OFTEN);
+	ck_assert_str_eq(lines.last, "info: worker 19");
+	log_often(l, LOG_LEVEL_INFO, 9, 1000, "worker 100");
+	ck_assert_str_eq(lines.last, "info: worker 100 (80 more like it left out)");
+	log_often(l, LOG_LEVEL_INFO, 9, 1001, "worker 101");
+	ck_assert_str_eq(lines.last, "info: worker 101");
+	log_catch_up(l, 5000, false);
+	ck_assert_uint_eq(lines.n, LOG_OFTEN + 2);
+	log_free(l);
+}
+END_TEST
+
+START_TEST(the_end_of_a_flood_is_said)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_INFO, keep, &lines);
+
+	log_catch_up(NULL, 0, true);
+	log_catch_up(l, 0, true);
+	for (uint64_t now_ms = 0; now_ms < 10; now_ms++)
+		log_limited(l, LOG_LEVEL_WARNING, 7, now_ms, "flood %d", (int)now_ms);
+	log_limited(l, LOG_LEVEL_INFO, 8, 5, "a line of its own");
+	log_catch_up(l, 999, false);
+	ck_assert_uint_eq(lines.n, 2);
+	log_catch_up(l, 1000, false);
+	ck_assert_uint_eq(lines.n, 3);
+	ck_assert_str_eq(lines.last, "warning: log: left out: 9 more like \"flood 0\"");
+	log_catch_up(l, 5000, true);
+	ck_assert_uint_eq(lines.n, 3);
+	/* The next one is not said to follow others. */
+	log_limited(l, LOG_LEVEL_INFO, 7, 5000, "flood");
+	ck_assert_str_eq(lines.last, "info: flood");
+	log_limited(l, LOG_LEVEL_INFO, 7, 5001, "flood");
+	log_catch_up(l, 5002, true);
+	ck_assert_str_eq(lines.last, "info: log: left out: 1 more like \"flood\"");
+	log_free(l);
+}
+END_TEST
+
 START_TEST(words_and_levels_belong_together)
 {
 	for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++)
@@ -154,6 +202,8 @@ main(void)
 	tcase_add_test(t, a_line_stays_one_line);
 	tcase_add_test(t, a_long_line_is_cut);
 	tcase_add_test(t, lines_of_one_cause_are_limited_and_counted);
+	tcase_add_test(t, what_is_of_interest_one_by_one_has_more_lines);
+	tcase_add_test(t, the_end_of_a_flood_is_said);
 	tcase_add_test(t, words_and_levels_belong_together);
 	tcase_add_test(t, without_a_function_it_writes_to_standard_error);
 	suite_add_tcase(s, t);

@@ -147,6 +147,9 @@ copy(struct wire_writer *w, struct message *m)
 	case MESSAGE_STATUS:
 		message_put_status(w);
 		return;
+	case MESSAGE_ADMIN:
+		message_put_admin(w, m->text);
+		return;
 	case MESSAGE_NEW:
 	case MESSAGE_LIVE:
 		message_put_welcome(w, m);

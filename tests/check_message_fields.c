@@ -116,7 +116,7 @@ END_TEST
 static bool
 is_type(int type)
 {
-	return (type >= MESSAGE_HELLO && type <= MESSAGE_BYE) ||
+	return (type >= MESSAGE_HELLO && type <= MESSAGE_ADMIN) ||
 	       (type >= MESSAGE_NEW && type <= MESSAGE_ERROR);
 }
 
@@ -131,6 +131,20 @@ START_TEST(a_type_that_there_is_not_is_refused)
 			continue;
 		for (size_t n = MESSAGE_HEADER_BYTES; n < 64; n++)
 			ck_assert_uint_eq(golden_decode(bytes, n, NULL), REASON_MESSAGE);
+	}
+}
+END_TEST
+
+START_TEST(every_type_has_the_name_that_the_page_gives_it)
+{
+	char row[64];
+
+	for (int type = 0; type < 256; type++) {
+		const char *word = message_type_word((enum message_type)type);
+
+		ck_assert_int_eq(strcmp(word, "?") != 0, is_type(type));
+		snprintf(row, sizeof(row), "\n| 0x%02x | %s |", (unsigned)type, word);
+		ck_assert_int_eq(strstr(golden_page(), row) != NULL, is_type(type));
 	}
 }
 END_TEST
@@ -175,6 +189,9 @@ static const struct {
 	{ "remove", 32, 2, "two cells where there is one" },
 	{ "remove", 35, 0x80, "two thousand million cells" },
 	{ "ack-refused", 16, 3, "three refused items where there are two" },
+	{ "admin", 8, 0x28, "a command that is longer than the message" },
+	{ "admin", 8, 0x26, "a byte after the command" },
+	{ "admin", 11, 0xff, "a command of four thousand million bytes" },
 	{ "text", 8, 12, "a text that is longer than the message" },
 	{ "text", 11, 0xff, "a text of four thousand million bytes" },
 	{ "error", 10, 0xff, "a sentence of 65 thousand bytes" },
@@ -408,6 +425,7 @@ suite(void)
 	tcase_add_test(t, another_version_is_told_in_words);
 	tcase_add_test(t, an_error_of_another_version_can_be_read);
 	tcase_add_test(t, a_type_that_there_is_not_is_refused);
+	tcase_add_test(t, every_type_has_the_name_that_the_page_gives_it);
 	tcase_add_test(t, only_bytes_with_the_magic_are_binary);
 	tcase_add_loop_test(t, what_cannot_be_is_refused, 0, n);
 	tcase_add_test(t, a_metric_has_at_most_so_many_labels_and_bounds);

@@ -332,6 +332,43 @@ START_TEST(a_reserved_label_is_refused_in_dynamos_words)
 }
 END_TEST
 
+START_TEST(a_label_that_starts_with_two_underscores_is_refused_as_prometheus_own)
+{
+	struct message_metric m = labelled(0, 1);
+	struct refusal r = { 0 };
+
+	m.variable_name[0] = wire_text("__x");
+	ck_assert_uint_eq(names_check_metric(&m, &limits, &r), REASON_RESERVED);
+	ck_assert_str_eq(r.text,
+	    "the label name '__x' starts with __: such names are Prometheus' own");
+}
+END_TEST
+
+START_TEST(the_labels_of_a_metric_are_the_constant_ones_and_then_the_others)
+{
+	struct message_metric m = labelled(2, 2);
+
+	for (size_t i = 0; i < 4; i++)
+		ck_assert(names_label(&m, i).at[0] == "abcd"[i]);
+}
+END_TEST
+
+START_TEST(names_are_compared_byte_by_byte_and_a_shorter_one_is_before)
+{
+	static const char *const sorted[] = { "", "A", "Z", "_", "a", "a0", "a_", "aa",
+		"b", "\xc3\xa9" };
+
+	for (size_t i = 0; i < COUNT(sorted); i++)
+		for (size_t k = 0; k < COUNT(sorted); k++) {
+			int order =
+			    names_compare(wire_text(sorted[i]), wire_text(sorted[k]));
+
+			ck_assert_int_eq((order > 0) - (order < 0), (i > k) - (i < k));
+		}
+	ck_assert_int_eq(names_compare((struct wire_text){ NULL, 0 }, wire_text("")), 0);
+}
+END_TEST
+
 /* ---- Bounds ------------------------------------------------------------- */
 
 static enum reason
@@ -404,6 +441,11 @@ suite(void)
 	tcase_add_test(t, no_more_labels_than_the_format_has_whatever_is_configured);
 	tcase_add_test(t, a_label_twice_is_refused_in_dynamos_words);
 	tcase_add_test(t, a_reserved_label_is_refused_in_dynamos_words);
+	tcase_add_test(
+	    t, a_label_that_starts_with_two_underscores_is_refused_as_prometheus_own);
+	tcase_add_test(
+	    t, the_labels_of_a_metric_are_the_constant_ones_and_then_the_others);
+	tcase_add_test(t, names_are_compared_byte_by_byte_and_a_shorter_one_is_before);
 	tcase_add_test(t, bounds_are_finite_and_ascend);
 	tcase_add_test(t, label_values_are_checked_by_themselves_too);
 	suite_add_tcase(s, t);

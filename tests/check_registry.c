@@ -551,8 +551,13 @@ START_TEST(the_first_help_stays_and_another_is_logged_once)
 	struct talk_metric m = counter;
 
 	talk_define(a, &m, "", 0);
-	m.help = "Other";
+	m.help = "";
 	talk_define(b, &m, "", 0);
+	ck_assert_ptr_null(strstr(t->logged.at, "second help"));
+	m.help = "Other";
+	m.id = 2;
+	talk_define(b, &m, "", 2);
+	ck_assert_ptr_nonnull(strstr(t->logged.at, "second help"));
 	t->logged.bytes = 0;
 	m.id = 1;
 	m.level = "x";

@@ -35,7 +35,7 @@ struct golden {
 	void (*put)(struct wire_writer *w);
 };
 extern const struct golden goldens[];
-#define GOLDENS 24
+#define GOLDENS 25
 /* And these are the frames that are not messages: SP's. */
 #define GOLDENS_SP 6
 

@@ -151,6 +151,13 @@ put_expose_component(struct wire_writer *w)
 }
 
 static void
+put_admin(struct wire_writer *w)
+{
+	message_put_admin(
+	    w, wire_text("{\"command\":\"log_level\",\"level\":\"debug\"}"));
+}
+
+static void
 put_welcome(struct wire_writer *w, enum message_type type, uint64_t last)
 {
 	struct message m = { .type = type,
@@ -247,6 +254,7 @@ const struct golden goldens[] = {
 	{ "expose-all", put_expose_all },
 	{ "expose-component", put_expose_component },
 	{ "status", message_put_status },
+	{ "admin", put_admin },
 	{ "new", put_new },
 	{ "live", put_live },
 	{ "folded", put_folded },

@@ -135,18 +135,29 @@ take_child(
 	room_for_cells(s, c->cell + c->n);
 }
 
+static size_t
+count_there(const struct responder_session *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->children; i++)
+		n += s->child[i].there;
+	return n;
+}
+
 static void
 answer_define(struct responder *r, struct responder_session *s, struct message *m,
     struct wire_writer *w)
 {
-	struct refusal no = { REASON_TYPE, "it is taken" };
+	struct refusal taken = { REASON_TYPE, "it is taken" };
+	struct refusal full = { REASON_LIMIT, "there are too many" };
 	struct message_item item;
 	size_t begun = message_begin_ack(w, m->n);
 	uint32_t refused = 0;
 
 	for (uint32_t i = 0; i < m->count; i++) {
 		const char *name = r->refuse_name;
-		bool bad = false;
+		bool many, bad = false;
 
 		message_next_item(&m->items, &item);
 		if (item.type == MESSAGE_ITEM_METRIC)
@@ -154,8 +165,10 @@ answer_define(struct responder *r, struct responder_session *s, struct message *
 		else
 			bad = item.child.metric >= s->metrics ||
 			      !s->metric_name[item.child.metric];
-		if (bad) {
-			message_put_refused_item(w, i, &no);
+		many = item.type == MESSAGE_ITEM_CHILD && r->most_children > 0 &&
+		       count_there(s) >= r->most_children;
+		if (bad || many) {
+			message_put_refused_item(w, i, bad ? &taken : &full);
 			refused++;
 		} else if (item.type == MESSAGE_ITEM_METRIC) {
 			take_metric(s, &item.metric);
@@ -172,6 +185,8 @@ is_defined(const struct responder *r, const struct responder_session *s, uint32_
 	for (size_t i = 0; i < s->children; i++) {
 		const struct responder_child *c = &s->child[i];
 
+		if (cell == MESSAGE_CELL_DROPPED)
+			return true;
 		if (c->there && cell >= c->cell && cell < c->cell + c->n)
 			return !r->refuse_child || strcmp(c->name, r->refuse_child) != 0;
 		if (s->children > 5000)
@@ -192,8 +207,14 @@ answer_update(struct responder *r, struct responder_session *s, struct message *
 			message_put_refused(w, m->n, &no);
 			return;
 		}
-	for (uint32_t i = 0; i < m->count; i++)
-		s->cell[wire_load_u32(p + 12 * i)] = wire_load_u64(p + 12 * i + 4);
+	for (uint32_t i = 0; i < m->count; i++) {
+		uint32_t cell = wire_load_u32(p + 12 * i);
+
+		if (cell == MESSAGE_CELL_DROPPED)
+			s->dropped = wire_double(wire_load_u64(p + 12 * i + 4));
+		else
+			s->cell[cell] = wire_load_u64(p + 12 * i + 4);
+	}
 	s->last = m->n;
 	message_end(w, message_begin_ack(w, m->n), 0);
 }
@@ -309,6 +330,8 @@ answer(struct responder *r, int peer, const uint8_t *bytes, size_t n, uint8_t *o
 	r->longest = n > r->longest ? n : r->longest;
 	ck_assert_int_eq(message_decode(&m, bytes, n, NULL), REASON_NONE);
 	r->seen[m.type]++;
+	if (r->listens)
+		r->listens(r->listens_arg, &m, n);
 	if (r->mood == RESPONDER_GARBAGE)
 		return (size_t)snprintf((char *)out, 64, "HTTP/1.1 400 Bad Request");
 	if (r->mood == RESPONDER_CLOSES)

@@ -43,6 +43,7 @@ struct responder_session {
 	size_t metrics;
 	uint64_t *cell;
 	size_t cells;
+	double dropped; /* updates, as it says */
 };
 
 struct responder {
@@ -62,7 +63,12 @@ struct responder {
 	uint32_t lease_ms, message_bytes;
 	const char *refuse_name;  /* metrics of this name are refused in a DEFINE */
 	const char *refuse_child; /* UPDATEs with this child are refused whole */
-	unsigned drop_replies;	  /* so many next requests are applied, not answered */
+	size_t most_children;  /* of a session; more are refused (limit); 0: any number */
+	unsigned drop_replies; /* so many next requests are applied, not answered */
+	/* Called in the responder's thread for each request, before it is applied. It may
+	 * look at all of this: the lock is held. */
+	void (*listens)(void *arg, const struct message *m, size_t bytes);
+	void *listens_arg;
 	uint64_t store, serial;
 	struct responder_session *session;
 	size_t sessions;

@@ -78,55 +78,64 @@ rig_make(struct rig *r)
 
 #define ENVIRONMENT_MAX 16
 
-static void
-load(const struct rig *r, const struct rig_setting *setting, struct config *ret)
-{
+/* A configuration and what it was loaded from. The file is gone afterwards. */
+struct loaded {
+	struct config config;
+	struct config_source source;
 	char address[128];
-	char *environment[ENVIRONMENT_MAX + 3] = { address, (char *)"DYN_SYSTEM_PORT=0" };
-	struct config_error e;
-	char file[128] = "";
-	FILE *f;
+	char file[128];
+	char *environment[ENVIRONMENT_MAX + 3];
+};
 
-	snprintf(address, sizeof(address), "DYN_METRICSD_ADDRESS=ipc://%s", r->socket);
+static void
+load(const struct rig *r, const struct rig_setting *setting, struct loaded *ret)
+{
+	char **environment = ret->environment;
+	struct config_error e;
+
+	*ret = (struct loaded){ 0 };
+	snprintf(ret->address, sizeof(ret->address), "DYN_METRICSD_ADDRESS=ipc://%s",
+	    r->socket);
+	environment[0] = ret->address;
+	environment[1] = (char *)"DYN_SYSTEM_PORT=0";
 	for (size_t i = 0; setting->environment && setting->environment[i]; i++) {
 		/* The first of a name counts, so these come first. */
 		memmove(environment + 1, environment,
-		    sizeof(environment) - sizeof(environment[0]));
+		    sizeof(ret->environment) - sizeof(environment[0]));
 		environment[0] = (char *)(uintptr_t)setting->environment[i];
 	}
-	if (setting->file) {
-		in_folder(r, "config", file, sizeof(file));
-		f = fopen(file, "w");
-		fputs(setting->file, f);
-		fclose(f);
-	}
-	if (config_load(ret, file[0] ? file : NULL, environment, &e) != 0) {
+	in_folder(r, "config", ret->file, sizeof(ret->file));
+	if (setting->file)
+		rig_write_file(ret->file, setting->file);
+	ret->source = (struct config_source){
+		.file = ret->file, .may_be_missing = true, .environment = environment
+	};
+	if (config_load(&ret->config, &ret->source, &e) != 0) {
 		fprintf(stderr, "%s\n", e.text);
 		_exit(CHILD_FAILED);
 	}
-	if (file[0])
-		unlink(file);
+	unlink(ret->file);
 }
 
 static void
 be_daemon(const struct rig *r, const struct rig_setting *setting)
 {
 	char error[SERVER_ERROR_TEXT];
-	struct config config;
+	struct loaded loaded;
 	struct server *s;
 	struct log *log;
 	int status = CHILD_FAILED;
 
-	load(r, setting, &config);
-	log = log_new((enum log_level)config.log.level, NULL, NULL);
-	s = server_new(&config, log, error);
+	load(r, setting, &loaded);
+	log = log_new((enum log_level)loaded.config.log.level, NULL, NULL);
+	s = server_new(&loaded.config, &loaded.source, log, error);
 	if (s == NULL)
 		fprintf(stderr, "%s", error);
 	else if (server_handle_signals(s) == 0 && server_run(s) == 0)
 		status = 0;
 	server_free(s);
 	log_free(log);
-	config_free(&config);
+	config_free(&loaded.config);
 	if (status == 0 && __lsan_do_recoverable_leak_check &&
 	    __lsan_do_recoverable_leak_check())
 		status = CHILD_LEAKED;
@@ -224,6 +233,18 @@ rig_start(struct rig *r, const struct rig_setting *setting)
 {
 	rig_make(r);
 	rig_serve(r, setting);
+}
+
+void
+rig_reload(const struct rig *r, const char *text)
+{
+	char file[128];
+
+	in_folder(r, "config", file, sizeof(file));
+	rig_write_file(file, text);
+	kill(r->pid, SIGHUP);
+	rig_wait_logged(r, "SIGHUP: configuration read again");
+	unlink(file);
 }
 
 void

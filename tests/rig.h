@@ -47,6 +47,9 @@ void rig_stop(struct rig *r);
 /* Remove the folder, in which nothing must be left but the log and the named file. */
 void rig_remove(struct rig *r, const char *also);
 
+/* Reload: a configuration as JSON, which must be right. Once for each daemon. */
+void rig_reload(const struct rig *r, const char *text);
+
 /* Wait until the log has a text. */
 void rig_wait_logged(const struct rig *r, const char *text);
 bool rig_has_logged(const struct rig *r, const char *text);
@@ -69,6 +72,9 @@ int rig_connect(const struct rig *r);
 /* A connection with its SP headers exchanged. */
 int rig_open(const struct rig *r, enum sp_protocol protocol);
 void rig_write(int fd, const void *bytes, size_t n);
+/* The next request id of a connection, for a frame made by hand; and it was sent. */
+uint32_t rig_request_id(int fd);
+void rig_note_sent(int fd);
 /* A frame: a backtrace of some words (the last has the top bit) and a payload. */
 void rig_send(int fd, size_t words, const void *payload, size_t n);
 void rig_send_text(int fd, size_t words, const char *payload);

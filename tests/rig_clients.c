@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define ANSWER_ROOM (8 << 20)
+#define FDS_MAX	    4096
 
 /* ---- Workers ----------------------------------------------------------- */
 
@@ -25,6 +26,37 @@ set_time_out(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
+/*
+ * Requests of a process must have different ids, or the daemon takes one for another that
+ * comes again. Those of a connection are numbered, and answered in that order.
+ */
+static struct {
+	uint32_t first; /* different for each connection */
+	uint16_t sent, received;
+} requests[FDS_MAX];
+
+static void
+number_requests(int fd)
+{
+	static uint32_t connections;
+
+	ck_assert_int_lt(fd, FDS_MAX);
+	requests[fd].first = ++connections << 16;
+	requests[fd].sent = requests[fd].received = 0;
+}
+
+uint32_t
+rig_request_id(int fd)
+{
+	return requests[fd].first + requests[fd].sent;
+}
+
+void
+rig_note_sent(int fd)
+{
+	requests[fd].sent++;
+}
+
 int
 rig_connect(const struct rig *r)
 {
@@ -35,6 +67,7 @@ rig_connect(const struct rig *r)
 	set_time_out(fd);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", r->socket);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	number_requests(fd);
 	return fd;
 }
 
@@ -84,13 +117,14 @@ rig_open(const struct rig *r, enum sp_protocol protocol)
 }
 
 static void
-put_backtrace(uint8_t *out, size_t words)
+put_backtrace(uint8_t *out, size_t words, uint32_t id)
 {
-	for (size_t i = 0; i < words; i++) {
+	for (size_t i = 0; i + 1 < words; i++)
 		sp_put_request_id(out + 4 * i, (uint32_t)(0x01020300 + i));
-		if (i + 1 < words)
-			out[4 * i] &= 0x7f;
-	}
+	for (size_t i = 0; i + 1 < words; i++)
+		out[4 * i] &= 0x7f;
+	if (words)
+		sp_put_request_id(out + 4 * (words - 1), id);
 }
 
 void
@@ -101,7 +135,9 @@ rig_send(int fd, size_t words, const void *payload, size_t n)
 
 	ck_assert_uint_le(words, 16);
 	sp_put_frame(head, 4 * words + n);
-	put_backtrace(head + SP_FRAME_BYTES, words);
+	put_backtrace(head + SP_FRAME_BYTES, words, rig_request_id(fd));
+	if (words > 0 && words <= SP_BACKTRACE_WORDS)
+		rig_note_sent(fd);
 	frame = malloc(SP_FRAME_BYTES + 4 * words + n);
 	memcpy(frame, head, SP_FRAME_BYTES + 4 * words);
 	memcpy(frame + SP_FRAME_BYTES + 4 * words, payload, n);
@@ -126,7 +162,7 @@ rig_receive(int fd, size_t words, void *payload, size_t room)
 	ck_assert_int_eq(sp_get_frame(head, &bytes), 0);
 	ck_assert_uint_ge(bytes, 4 * words);
 	read_exactly(fd, received, 4 * words);
-	put_backtrace(sent, words);
+	put_backtrace(sent, words, requests[fd].first + requests[fd].received++);
 	ck_assert_mem_eq(sent, received, 4 * words);
 	bytes -= 4 * words;
 	whole = malloc(bytes + 1);

@@ -21,6 +21,14 @@ note_line(void *arg, const char *line)
 	strbuf_addc(&t->logged, '\n');
 }
 
+static uint64_t
+unix_ms(void *arg)
+{
+	const struct talk *t = arg;
+
+	return TALK_UNIX_MS + t->now_ms;
+}
+
 struct talk *
 talk_new(const struct registry_limits *limits, const struct apply_options *options)
 {
@@ -30,10 +38,14 @@ talk_new(const struct registry_limits *limits, const struct apply_options *optio
 		.grace_ms = 2000,
 		.message_bytes = 1 << 20,
 		.json_bytes = 65536,
+		.dedupe_ms = 600000,
+		.dedupe_keys = 1000000,
 		.version = "0.1.0" };
 	struct talk *t = must(calloc(1, sizeof(*t)));
 
 	t->now_ms = 1000000;
+	o.unix_ms = unix_ms;
+	o.refresh_arg = t;
 	strbuf_adds(&t->logged, "");
 	t->log = must(log_new(LOG_LEVEL_DEBUG, note_line, t));
 	t->registry =
@@ -297,13 +309,19 @@ talk_disconnect(struct talk_worker *w, bool process_gone)
 }
 
 const char *
-talk_json(struct talk *t, const char *json)
+talk_json_of(struct talk *t, const struct apply_peer *from, const char *json)
 {
-	struct apply_peer peer = { .pid = 1, .uid = 1000 };
+	struct apply_peer peer = *from;
 
 	strbuf_reset(&t->reply);
 	apply_request(t->apply, &peer, json, strlen(json), t->now_ms, &t->reply);
 	return must(t->reply.at);
+}
+
+const char *
+talk_json(struct talk *t, const char *json)
+{
+	return talk_json_of(t, &(struct apply_peer){ .pid = 1, .uid = 1000 }, json);
 }
 
 const char *

@@ -27,7 +27,8 @@ struct talk {
 	struct talk_worker *workers;
 };
 
-#define TALK_STORE 0x1122334455667788U
+#define TALK_STORE   0x1122334455667788U
+#define TALK_UNIX_MS 1700000000000U /* what the calendar shows at now_ms 0 */
 
 /* Defaults, but for what limits and options say (either may be NULL). */
 struct talk *talk_new(
@@ -83,8 +84,10 @@ enum message_type talk_remove(struct talk_worker *w, uint32_t cell);
 enum message_type talk_ping(struct talk_worker *w);
 enum message_type talk_bye(struct talk_worker *w);
 void talk_disconnect(struct talk_worker *w, bool process_gone);
-/* JSON, and its reply as text. */
+/* JSON of a process of uid 1000 that has no request id, and its reply as text. */
 const char *talk_json(struct talk *t, const char *json);
+/* The same of somebody. */
+const char *talk_json_of(struct talk *t, const struct apply_peer *from, const char *json);
 
 /* The page of a level ("" for everything), without the self-metrics. */
 const char *talk_page(struct talk *t, const char *level);

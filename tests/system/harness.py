@@ -2,6 +2,7 @@
 """Daemons and workers for the end-to-end tests: real processes, each daemon in a folder of
 its own with a socket and a port of its own. What a test starts ends with the test."""
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -63,9 +64,10 @@ def without_own(text):
 
 
 class Daemon:
-    """A running dynamo-metricsd. Extra environment by keyword."""
+    """A running dynamo-metricsd. Its configuration, if any, is an object as in the file;
+    extra environment by keyword."""
 
-    def __init__(self, folder=None, arguments=(), **environment):
+    def __init__(self, folder=None, arguments=(), config=None, **environment):
         self.own_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="dynm-")
         self.socket = os.path.join(self.folder, "ingest.ipc")
@@ -73,6 +75,14 @@ class Daemon:
         self.port_file = os.path.join(self.folder, "http.port")
         self.log_file = os.path.join(self.folder, "stderr")
         self.arguments = list(arguments)
+        self.config = config or {}
+        self.naming = self.config.get("naming", "seed")
+        self.labels = tuple(self.config.get("labels", {}).items())
+        if config:
+            self.config_file = os.path.join(self.folder, "config.json")
+            with open(self.config_file, "w", encoding="utf-8") as file:
+                json.dump(config, file)
+            self.arguments += ["--config", self.config_file]
         self.environment = clean_environment(**{
             "DYN_METRICSD_ADDRESS": self.address, "DYN_SYSTEM_PORT": "0",
             **environment})
@@ -124,7 +134,7 @@ class Daemon:
         if answer.status != 200:
             raise AssertionError(f"/metrics answered {answer.status}: {answer.text}")
         page.check_content_type(answer.headers["Content-Type"])
-        page.parse(answer.body)
+        page.parse(answer.body, self.naming, self.labels)
         return answer.text
 
     def workers_page(self):
@@ -198,7 +208,8 @@ class Worker:
         self.call("open", *self.opened)
 
     def tell(self, *fields):
-        self.process.stdin.write(("\t".join(escape(f) for f in fields) + "\n").encode())
+        line = "\t".join(escape(f) for f in fields) + "\n"
+        self.process.stdin.write(line.encode("utf-8", "surrogateescape"))
         self.process.stdin.flush()
 
     def answer(self):
@@ -247,6 +258,10 @@ class Worker:
         connected, series, refused, dropped, name = self.call("status").split(" ", 4)
         return {"connected": int(connected), "series": int(series), "refused": int(refused),
             "dropped": int(dropped), "worker": name}
+
+    def log(self):
+        """What the library has said since the last call."""
+        return self.call("log")
 
     def close(self):
         """Close the runtime in order and end."""
@@ -306,7 +321,8 @@ class Scene:
     """A daemon, its workers, and the model of what they report."""
 
     def __init__(self, test, daemon):
-        self.test, self.daemon, self.model, self.workers = test, daemon, Model(), []
+        self.test, self.daemon, self.workers = test, daemon, []
+        self.model = Model(daemon.naming, daemon.labels)
 
     def worker(self, name=None, **options):
         worker = self.test.worker(self.daemon, name, **options)
@@ -338,9 +354,11 @@ class Scene:
 
 class SystemTest(unittest.TestCase):
     maxDiff = None
+    config = None  # of every daemon that gets no other
 
-    def daemon(self, folder=None, arguments=(), health=("/health", 200), **environment):
-        daemon = Daemon(folder, arguments, **environment)
+    def daemon(self, folder=None, arguments=(), health=("/health", 200), config=None,
+            **environment):
+        daemon = Daemon(folder, arguments, config or self.config, **environment)
         self.addCleanup(daemon.clean_up)
         return daemon.start().ready(*health)
 

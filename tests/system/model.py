@@ -8,13 +8,24 @@ import bisect
 import functools
 import itertools
 import operator
+import re
 
-from page import label_rank, show_value
+from page import HIERARCHY, label_rank, show_value
 
-HIERARCHY = ("namespace", "component", "endpoint")
+PREFIX = {"seed": "dynamo_", "component": "dynamo_component_"}
 DEFAULT_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 MERGES = {"sum": lambda values: functools.reduce(operator.add, values), "min": min, "max": max}
 clock = itertools.count(1)
+
+
+def fit(name):
+    """A place's name as the component naming shows it."""
+    name = re.sub("[^a-zA-Z0-9_]", "_", name)
+    if name[0].isdigit():
+        name = "_" + name
+    if name.startswith("__"):
+        name = name[2:] if name[2:3].isalpha() else "_" + name[2:]
+    return name
 
 
 class Part:
@@ -43,8 +54,11 @@ class Part:
 
 
 class Model:
-    def __init__(self):
-        self.families = {}
+    """constant: pairs of labels that every series has."""
+
+    def __init__(self, naming="seed", constant=()):
+        self.families, self.naming, self.constant = {}, naming, tuple(constant)
+        self.prefix = PREFIX[naming]
 
     def part(self, worker, kind, level, name, help="", constant=(), labels=(), merge="sum",
             bounds=None):
@@ -53,8 +67,10 @@ class Model:
         family = self.families.setdefault(name, {"kind": kind, "help": help, "merge": merge,
             "bounds": bounds, "series": {}})
         assert (kind, merge, bounds) == (family["kind"], family["merge"], family["bounds"])
-        pairs = [*zip(HIERARCHY, level), *constant, *labels]
-        key = tuple(sorted(((n, v) for n, v in pairs if v), key=lambda p: label_rank(p[0])))
+        if self.naming == "component":
+            level = [fit(place) for place in level]
+        pairs = [*zip(HIERARCHY[self.naming], level), *self.constant, *constant, *labels]
+        key = tuple(sorted((n, v) for n, v in pairs if v))
         series = family["series"].setdefault(key, {})
         return series.setdefault(worker, Part(kind, bounds))
 
@@ -71,47 +87,46 @@ class Model:
         out = []
         for name, family in sorted(self.families.items()):
             write = globals()["write_" + family["kind"]]
-            lines = [line for key, parts in family["series"].items()
-                for line in write("dynamo_" + name, key, parts, family)]
+            lines = [self.line(*sample) for key, parts in family["series"].items()
+                for sample in write(self.prefix + name, key, parts, family)]
             if lines and family["help"]:
                 help = family["help"].replace("\\", "\\\\").replace("\n", "\\n")
-                out.append(f"# HELP dynamo_{name} {help}")
+                out.append(f"# HELP {self.prefix}{name} {help}")
             if lines:
-                out += [f"# TYPE dynamo_{name} {family['kind']}", *lines]
+                out += [f"# TYPE {self.prefix}{name} {family['kind']}", *lines]
         return "".join(line + "\n" for line in out)
 
+    def line(self, name, labels, value):
+        def escaped(text):
+            return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
-def line(name, labels, value):
-    def escaped(text):
-        return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-    ordered = sorted(labels, key=lambda pair: label_rank(pair[0]))
-    inside = ",".join(f'{n}="{escaped(v)}"' for n, v in ordered)
-    return f"{name}{{{inside}}} {show_value(value)}" if inside else f"{name} {show_value(value)}"
+        ordered = sorted(labels, key=lambda pair: label_rank(pair[0], self.naming))
+        inside = ",".join(f'{n}="{escaped(v)}"' for n, v in ordered)
+        return name + (f"{{{inside}}}" if inside else "") + " " + show_value(value)
 
 
 def write_counter(name, key, parts, family):
-    yield line(name, key, sum(part.value for part in parts.values()))
+    yield (name, key, sum(part.value for part in parts.values()))
 
 
 def write_gauge(name, key, parts, family):
     live = {worker: part for worker, part in parts.items() if part.value is not None}
     if family["merge"] == "each":
         for worker, part in sorted(live.items()):
-            yield line(name, [*key, ("worker_id", worker)], part.value)
+            yield (name, [*key, ("worker_id", worker)], part.value)
     elif live and family["merge"] == "last":
-        yield line(name, key, max(live.values(), key=lambda part: part.set_at).value)
+        yield (name, key, max(live.values(), key=lambda part: part.set_at).value)
     elif live:
-        yield line(name, key, MERGES[family["merge"]](part.value for part in live.values()))
+        yield (name, key, MERGES[family["merge"]](part.value for part in live.values()))
 
 
 def write_histogram(name, key, parts, family):
     count = 0
     for i, bound in enumerate([*family["bounds"], float("inf")]):
         count += sum(part.counts[i] for part in parts.values())
-        yield line(name + "_bucket", [*key, ("le", show_value(bound))], count)
-    yield line(name + "_sum", key, sum(part.sum for part in parts.values()))
-    yield line(name + "_count", key, count)
+        yield (name + "_bucket", [*key, ("le", show_value(bound))], count)
+    yield (name + "_sum", key, sum(part.sum for part in parts.values()))
+    yield (name + "_count", key, count)
 
 
 def canonical(text):

@@ -19,7 +19,8 @@ LABEL = r"[a-zA-Z_][a-zA-Z0-9_]*"
 SAMPLE_LINE = re.compile(rf"({METRIC})(?:\{{(.+)\}})? ([^ ]+)")
 ONE_LABEL = re.compile(rf'({LABEL})="((?:[^"\\]|\\["\\n])*)"')
 HELP_TEXT = re.compile(r"(?:[^\\]|\\[\\n])+")
-HIERARCHY = ("namespace", "component", "endpoint")
+HIERARCHY = {"seed": ("namespace", "component", "endpoint"),
+    "component": ("dynamo_namespace", "dynamo_component", "dynamo_endpoint")}
 GENERATED = ("_bucket", "_sum", "_count")
 KINDS = ("counter", "gauge", "histogram")
 
@@ -73,14 +74,15 @@ def read_value(text, line):
     return value
 
 
-def label_rank(name):
-    """Where a label stands: the hierarchy in its order, the others by name, le at the end."""
-    if name in HIERARCHY:
-        return (0, HIERARCHY.index(name), "")
+def label_rank(name, naming="seed"):
+    """Where a label stands: the hierarchy in its order (under the seed's naming; by name like
+    the others under the other), the others by name, le at the end."""
+    if naming == "seed" and name in HIERARCHY["seed"]:
+        return (0, HIERARCHY["seed"].index(name), "")
     return (2, 0, "") if name == "le" else (1, 0, name)
 
 
-def read_labels(text, line):
+def read_labels(text, line, naming):
     labels, at = [], 0
     while True:
         match = ONE_LABEL.match(text, at)
@@ -99,19 +101,19 @@ def read_labels(text, line):
     names = [name for name, _ in labels]
     if len(set(names)) != len(names):
         raise PageError(f"labels: a name comes twice: {line}")
-    if names != sorted(names, key=label_rank):
+    if names != sorted(names, key=lambda name: label_rank(name, naming)):
         raise PageError(f"labels: wrong order: {line}")
-    for above, below in zip(HIERARCHY, HIERARCHY[1:]):
+    for above, below in zip(HIERARCHY[naming], HIERARCHY[naming][1:]):
         if below in names and above not in names:
             raise PageError(f"labels: {below} without {above}: {line}")
     return tuple(labels)
 
 
-def read_sample(line):
+def read_sample(line, naming):
     match = SAMPLE_LINE.fullmatch(line)
     if not match:
         raise PageError(f"sample: cannot be read: {line}")
-    labels = read_labels(match.group(2), line) if match.group(2) is not None else ()
+    labels = read_labels(match.group(2), line, naming) if match.group(2) is not None else ()
     return Sample(match.group(1), labels, read_value(match.group(3), line), line)
 
 
@@ -166,6 +168,12 @@ def check_histogram(family):
             raise PageError(f"histogram: _sum or _count is missing: {samples[first].line}")
         check_child(family.name, samples[first:at], samples[at], samples[at + 1])
         at += 2
+
+
+def check_constant(sample, constant):
+    for pair in constant:
+        if pair not in sample.labels:
+            raise PageError(f"labels: {pair[0]} should be on every series: {sample.line}")
 
 
 def check_page(families):
@@ -224,8 +232,8 @@ def read_help(line, expected_blank):
     return match.group(1), unescape(match.group(2), False)
 
 
-def parse(text):
-    """The families of a page, in order."""
+def parse(text, naming="seed", constant=()):
+    """The families of a page, in order. constant: pairs that every series has."""
     families, waiting = [], None
     for line in check_text(text):
         if line.startswith("# HELP "):
@@ -244,7 +252,8 @@ def parse(text):
         elif waiting or not families:
             raise PageError(f"sample: before the TYPE of its family: {line}")
         else:
-            families[-1].samples.append(read_sample(line))
+            families[-1].samples.append(read_sample(line, naming))
+            check_constant(families[-1].samples[-1], constant)
     if waiting:
         raise PageError(f"help: twice, or not followed by TYPE: {waiting[0]}")
     check_page(families)

@@ -4,11 +4,12 @@
  *test.
  *
  *	req, raw	a REQ socket, cooked or raw, connected
+ *	impatient	a REQ socket that sends again after RESEND_MS
  *	push		a PUSH socket, connected
  *	device		a device between the first address (bound) and the second
  *	rep		a REP socket, bound, that plays the daemon
  *
- * The first three read messages in hex, a line each, and write the answers in hex. rep
+ * The first four read messages in hex, a line each, and write the answers in hex. rep
  * writes a line for each cell it is told: its number and its bits. Prints "ready" first.
  */
 #include <err.h>
@@ -22,6 +23,7 @@
 #include "message.h"
 
 #define TIMEOUT_MS 10000
+#define RESEND_MS  50
 
 /* ---- Sockets ---------------------------------------------------------------- */
 
@@ -45,11 +47,14 @@ open_socket(int domain, int protocol, const char *bound, const char *connected)
 }
 
 static void
-ask(const char *address, int protocol)
+ask(const char *address, int protocol, int resend_ms)
 {
 	static uint8_t bytes[HEX_ROOM];
 	int s = open_socket(AF_SP, protocol, NULL, address), n;
 
+	if (resend_ms)
+		nn_setsockopt(
+		    s, NN_REQ, NN_REQ_RESEND_IVL, &resend_ms, sizeof(resend_ms));
 	for (;;) {
 		size_t length = hex_read(bytes);
 
@@ -170,11 +175,13 @@ main(int argc, char **argv)
 	const char *mode = argc > 2 ? argv[1] : "";
 
 	if (strcmp(mode, "req") == 0)
-		ask(argv[2], NN_REQ);
+		ask(argv[2], NN_REQ, 0);
+	else if (strcmp(mode, "impatient") == 0)
+		ask(argv[2], NN_REQ, RESEND_MS);
 	else if (strcmp(mode, "raw") == 0)
 		ask_raw(argv[2]);
 	else if (strcmp(mode, "push") == 0)
-		ask(argv[2], NN_PUSH);
+		ask(argv[2], NN_PUSH, 0);
 	else if (strcmp(mode, "device") == 0 && argc > 3)
 		forward(argv[2], argv[3]);
 	else if (strcmp(mode, "rep") == 0)

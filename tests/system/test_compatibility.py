@@ -260,7 +260,7 @@ class Compatibility(harness.SystemTest):
                 re.findall(r"^```json\n(.*?)^```$", f.read(), re.M | re.S)]
         status, request, good, bad = examples
         client = ProtocolClient(daemon.socket)
-        client.counter("x_total", "")
+        client.update({client.counter("x_total", ""): 1.0})
 
         def shape(value):
             if isinstance(value, dict):

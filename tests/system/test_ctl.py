@@ -6,77 +6,17 @@ import re
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import harness
+from ctl_tool import (COUNT, Ctl, HEADER, LINE, OK, REFUSED, UNREACHABLE, USAGE, ctl,
+    read_request)
 from protocol_client import ProtocolClient, Refused, text
 
-OK, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
-COUNT = ('{"namespace":"dynamo","component":"backend","endpoint":"generate",'
-    '"metrics":[{"name":"my_counter","type":"counter","help":"My custom counter","inc":14}]}')
-HEADER = b"\0SP\0\0\x31\0\0"
-LINE = 'dynamo_my_counter{namespace="dynamo",component="backend",endpoint="generate"}'
-
-
-def ctl(*arguments, stdin="", timeout_s=harness.DEADLINE_S, **environment):
-    return subprocess.run([harness.CTL, *arguments], input=stdin, capture_output=True,
-        encoding="utf-8", timeout=timeout_s, env=harness.clean_environment(**environment))
-
-
-def read_request(connection):
-    """The peer's header and its first frame; b"" if it leaves before."""
-    got = b""
-    while len(got) < 17 or len(got) < 17 + int.from_bytes(got[9:17], "big"):
-        more = connection.recv(65536)
-        if not more:
-            return b""
-        got += more
-    return got
-
-
-class Ctl(harness.SystemTest):
-    def setUp(self):
-        self.folder_path = self.folder()
-
-    def expect(self, code, *arguments, says="", **options):
-        """Its exit code, and words of what it says on standard error; its output."""
-        done = ctl(*arguments, **options)
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertIn(says, done.stderr)
-        if not says:
-            self.assertEqual(done.stderr, "")
-        return done.stdout
-
-    def fake(self, serve):
-        """An address whose every connection is served by a function."""
-        path = os.path.join(self.folder_path, "fake.ipc")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(path)
-        listener.listen()
-
-        def run():
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    try:
-                        serve(connection)
-                    except OSError:
-                        pass
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-
-        def end():
-            listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
-            thread.join()
-
-        self.addCleanup(end)
-        return "ipc://" + path
+COMMANDS = ("send", "expose", "status", "remove", "log-level", "tail", "bridge")
+# Each with arguments that are right.
+CALLS = (["send", COUNT], ["expose"], ["status"], ["remove", "x"], ["log-level", "info"],
+    ["tail", "--count", "1"], ["bridge", "ipc:///nowhere/at/all"])
 
 
 class WithDaemon(Ctl):
@@ -126,6 +66,65 @@ class WithDaemon(Ctl):
         self.assertEqual(done.returncode, REFUSED)
         self.assertEqual(json.loads(done.stdout)["errors"][0]["metric"], "x")
 
+    def test_send_takes_many_messages_from_each_of_many_places(self):
+        path = os.path.join(self.folder_path, "messages.ndjson")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(COUNT + "\n" + COUNT + "\n\n" + COUNT.replace(",", ",\n  "))
+        self.expect(OK, "send", COUNT + COUNT, "@" + path, "-", "-f", path,
+            stdin=COUNT + "\n" + COUNT, **self.address)
+        self.assertEqual(self.running.value(LINE), 14 * 10)
+
+    def test_send_tells_which_of_many_messages_was_refused(self):
+        bad = '{"metrics":[{"name":"a b","type":"counter","inc":1}]}'
+        done = ctl("send", COUNT, bad, "-", stdin=COUNT + '\n{"metrics":[}\n' + COUNT + bad,
+            **self.address)
+        self.assertEqual(done.returncode, REFUSED)
+        lines = done.stderr.splitlines()
+        self.assertEqual(len(lines), 4, done.stderr)
+        self.assertTrue(lines[0].startswith("message 2: refused: a b (metric 0): name: "))
+        self.assertTrue(lines[1].startswith("message 4: refused: json: "))
+        self.assertTrue(lines[2].startswith("message 6: refused: a b (metric 0): name: "))
+        self.assertEqual(lines[3],
+            "dynamo-metricsctl: 3 of 6 messages were refused, whole or in part")
+        self.assertEqual(self.running.value(LINE), 14 * 3)
+        for arguments in ([bad, COUNT], [bad + "\n" + COUNT]):
+            self.assertTrue(ctl("send", *arguments, **self.address).stderr.startswith(
+                "message 1: refused: a b (metric 0): name: "))
+        done = ctl("send", "--json", COUNT, bad, **self.address)
+        self.assertEqual([json.loads(line)["ok"] for line in done.stdout.splitlines()],
+            [True, False])
+
+    def test_send_ends_where_there_is_no_message(self):
+        self.expect(USAGE, "send", "-", stdin=COUNT + "hello" + COUNT,
+            says="after message 1: a message is a JSON object", **self.address)
+        self.assertEqual(self.running.value(LINE), 14)
+
+    def test_send_passes_each_message_on_when_it_is_there(self):
+        process = subprocess.Popen([harness.CTL, "send", "-"], stdin=subprocess.PIPE,
+            env=harness.clean_environment(**self.address))
+        self.addCleanup(process.wait)
+        for count in range(1, 4):
+            process.stdin.write(COUNT.encode())
+            process.stdin.flush()
+            harness.wait_for("the message", lambda: self.running.value(LINE) == 14 * count)
+        process.stdin.close()
+        self.assertEqual(process.wait(harness.DEADLINE_S), OK)
+
+    def test_send_stops_when_the_daemon_is_gone(self):
+        process = subprocess.Popen([harness.CTL, "-t", "300", "send", "-"],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=harness.clean_environment(**self.address))
+        self.addCleanup(process.wait)
+        self.addCleanup(process.stderr.close)
+        process.stdin.write(COUNT.encode())
+        process.stdin.flush()
+        harness.wait_for("the message", lambda: self.running.value(LINE) == 14)
+        self.running.stop()
+        with process.stdin:
+            process.stdin.write(COUNT.encode())
+        self.assertEqual(process.wait(harness.DEADLINE_S), UNREACHABLE)
+        self.assertIn(b"dynamo-metricsctl: message 2: ", process.stderr.read())
+
     def test_expose_prints_a_level_and_what_is_below_it(self):
         for where in ('"namespace":"dynamo","component":"a/b",', '"namespace":"dynamo",',
                 '"namespace":"other",', ""):
@@ -155,7 +154,9 @@ class WithDaemon(Ctl):
         self.assertRegex(shown, r"^dynamo-metricsd [0-9.]+, up ")
         self.assertIn("\n1 families; series: 1 counters, 0 gauges, 0 histograms\n", shown)
         self.assertIn("\n1 workers, 0 folded sessions remembered; lease 15.0 s\n", shown)
-        self.assertRegex(shown, r"\nWORKER +PID +UID +STATE +AGE +IDLE +SERIES +REFUSED +LIBRARY\n"
+        self.assertIn("\n2 connections; so far: 5 messages, 0 things refused\n", shown)
+        self.assertRegex(shown,
+            r"\nWORKER +PID +UID +STATE +AGE +IDLE +UPDATED +SERIES +REFUSED +LIBRARY\n"
             rf"0 +{os.getpid()} +{os.getuid()} +connected +\d+.* 1 +0 +python\n$")
         client.close()
 
@@ -186,6 +187,19 @@ class WithDaemon(Ctl):
         shown = json.loads(self.expect(OK, "status", "--json", **self.address))["workers"]
         self.assertLessEqual(names, {worker["name"] for worker in shown})
 
+    def test_an_answer_that_is_too_long_is_refused(self):
+        path = os.path.join(self.folder_path, "config.json")
+        with open(path, "w", encoding="ascii") as file:
+            file.write('{"ingest":{"message_bytes":4096,"json_bytes":1024}}')
+        daemon = self.daemon(arguments=["--config", path])
+        address = {"DYN_METRICSD_ADDRESS": daemon.address}
+        self.expect(REFUSED, "expose", says="refused: limit: ", **address)
+        self.expect(OK, "expose", "n", **address)
+        clients = [ProtocolClient(daemon.socket) for _ in range(40)]
+        self.expect(REFUSED, "status", says="refused: limit: ", **address)
+        for client in clients:
+            client.socket.close()
+
     def test_a_level_that_cannot_be_is_told(self):
         for level in ("a/b/c/d", "a//c", "/", "x" * 129):
             with self.subTest(level=level):
@@ -196,10 +210,15 @@ class WithDaemon(Ctl):
 class WithoutDaemon(Ctl):
     def test_it_explains_itself(self):
         shown = self.expect(OK, "--help")
-        for word in ("send", "expose", "status", "--address", "--timeout-ms", "Exit status"):
+        for word in (*COMMANDS, "--address", "--timeout-ms", "Exit status"):
             self.assertIn(word, shown)
-        for command in ("send", "expose", "status"):
-            self.assertIn(f"{command} ", self.expect(OK, command, "--help").splitlines()[0])
+        for command in COMMANDS:
+            with self.subTest(command):
+                text = self.expect(OK, command, "--help")
+                self.assertIn(f" {command} ", text.splitlines()[0])
+                self.assertEqual(self.expect(OK, "-h", command), text)
+                for line in text.splitlines()[1:]:
+                    self.assertLessEqual(len(line), 80, line)
         self.assertRegex(self.expect(OK, "--version"), r"^dynamo-metricsctl \d+\.\d+\.\d+\n$")
 
     def test_the_example_of_its_help_is_a_message(self):
@@ -212,12 +231,28 @@ class WithoutDaemon(Ctl):
 
     def test_a_wrong_command_line_is_told(self):
         for words, says in (
-                ([], "say a command"), (["sned"], "no command 'sned'"),
-                (["send"], "one message"), (["send", COUNT, COUNT], "one message"),
-                (["send", COUNT, "-f", "x"], "one message"), (["send", "hello"], "JSON object"),
-                (["send", ""], "JSON object"), (["send", "@/nowhere"], "/nowhere: No such file"),
-                (["send", "@/"], "Is a directory"), (["status", "x"], "no argument"),
-                (["expose", "--json"], "no --json"), (["status", "-f", "x"], "no --file"),
+                ([], "say a command"), (["sned"], "no command 'sned'; did you mean 'send'?"),
+                (["log_level"], "did you mean 'log-level'?"), (["frobnicate"], "'frobnicate'\n"),
+                (["send"], "no message to send"), (["send", "hello"], "JSON object"),
+                (["send", ""], "no message to send"), (["send", "-"], "no message to send"),
+                (["send", "@/nowhere"], "/nowhere: No such file"),
+                (["send", "-f", "/nowhere"], "/nowhere: No such file"),
+                (["send", "@/"], "Is a directory"), (["send", "@/dev/zero"], "NUL"),
+                (["send", "--level", "x", COUNT], "no --level"), (["status", "x"], "no argument"),
+                (["status", "--count", "1"], "no --count"), (["status", "-f", "x"], "no --file"),
+                (["expose", "--json"], "no --json"), (["expose", "--dry-run"], "no --dry-run"),
+                (["remove"], "NAME of a metric"), (["remove", "x", "y"], "no label=value"),
+                (["remove", "x", "=y"], "no label=value"),
+                (["remove", "x", "a=1", "a=2"], "'a' is there twice"),
+                (["remove", "x", "--level", "a//b"], "component"),
+                (["remove", "x", "--level", "a/b/c/d"], "more than three"),
+                (["remove", "x", "-f", "y"], "no --file"), (["remove", "--level"], "argument"),
+                (["log-level"], "one level"), (["log-level", "info", "debug"], "one level"),
+                (["log-level", "--json", "info"], "no --json"), (["tail", "x"], "no argument"),
+                (["tail", "--count", "0"], "whole number"),
+                (["tail", "--count", "x"], "whole number"), (["tail", "--level", "x"], "no --level"),
+                (["bridge"], "one URL"), (["bridge", "a", "b"], "one URL"),
+                (["bridge", "--json", "x"], "no --json"),
                 (["--timeout-ms", "0", "status"], "whole number"),
                 (["--timeout-ms", "1s", "status"], "whole number"),
                 (["--timeout-ms", "9999999", "status"], "whole number"),
@@ -239,11 +274,12 @@ class WithoutDaemon(Ctl):
             once.bind(dead)
         for path, says in ((folder + "/missing", "is not running"), (plain, "not a socket"),
                 (dead, "nobody listens"), (plain + "/x", "Not a directory")):
-            with self.subTest(path=path):
-                began = time.monotonic()
-                self.expect(UNREACHABLE, "status", "-t", "60000", "-a", "ipc://" + path,
-                    says=says)
-                self.assertLess(time.monotonic() - began, 5)
+            for call in CALLS:
+                with self.subTest(path=path, call=call):
+                    began = time.monotonic()
+                    self.expect(UNREACHABLE, *call, "-t", "60000", "-a", "ipc://" + path,
+                        says=says)
+                    self.assertLess(time.monotonic() - began, 5)
 
     def test_a_host_that_does_not_answer_is_told_in_time(self):
         with socket.socket() as free:

@@ -149,8 +149,8 @@ class EveryKindAndLevel(SystemTest):
             scene.workers[-1].flush()
         scene.series(scene.workers[0], "counter", (), "silent_total", "").add(1)
         text = scene.check()
-        self.assertIn("# HELP dynamo_helped_total First.\n", text)
-        self.assertNotIn("# HELP dynamo_silent_total", text)
+        self.assertIn(f"# HELP {scene.model.prefix}helped_total First.\n", text)
+        self.assertNotIn(f"# HELP {scene.model.prefix}silent_total", text)
 
     def test_numbers_of_every_size(self):
         scene = self.scene()

@@ -18,6 +18,7 @@ AUTOMATIC = {
     "dynamo_metricsd_refused_total": "counter",
     "dynamo_metricsd_resent_total": "counter",
     "dynamo_metricsd_series": "gauge",
+    "dynamo_metricsd_series_removed_total": "counter",
     "dynamo_metricsd_sessions_folded_total": "counter",
     "dynamo_metricsd_workers": "gauge",
     "process_cpu_seconds_total": "counter",

@@ -13,7 +13,7 @@ CC = os.environ.get("CC") or "cc"
 
 def readme_blocks(language):
     with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as file:
-        return re.findall(rf"^```{language}\n(.*?)^```$", file.read(), re.DOTALL | re.MULTILINE)
+        return re.findall(rf"^```{language}\b[^\n]*\n(.*?)^```$", file.read(), re.DOTALL | re.MULTILINE)
 
 
 @unittest.skipIf(SANITIZED, "a sanitized library needs a sanitized program")
@@ -45,7 +45,9 @@ class Installed(SystemTest):
             "/etc/dynamo-metricsd.json", f"{prefix}/bin/dynamo-metricsctl",
             f"{prefix}/include/dynamo/metrics.h", f"{prefix}/lib/libdynamo-metrics.a",
             f"{prefix}/lib/libdynamo-metrics.so", f"{prefix}/lib/libdynamo-metrics.so.0",
-            f"{prefix}/lib/pkgconfig/dynamo-metrics.pc", f"{prefix}/sbin/dynamo-metricsd"]))
+            f"{prefix}/lib/pkgconfig/dynamo-metrics.pc", f"{prefix}/sbin/dynamo-metricsd",
+            f"{prefix}/share/bash-completion/completions/dynamo-metricsctl",
+            f"{prefix}/share/zsh/site-functions/_dynamo-metricsctl"]))
         [program] = readme_blocks("c")
         daemon = self.daemon()
         worker = self.compile(root, prefix, program)

@@ -128,6 +128,24 @@ class ThePageChecker(unittest.TestCase):
         with self.assertRaisesRegex(page.PageError, "^series: twice"):
             page.parse(GOOD + lines)
 
+    def test_knows_the_order_of_labels_under_each_naming(self):
+        for naming, good, bad in (
+                ("seed", 'namespace="n",component="c",a="1"', 'component="c",namespace="n",a="1"'),
+                ("seed", 'namespace="m",a="1"', 'a="1",namespace="m"'),
+                ("component", 'a="1",dynamo_component="c",dynamo_namespace="n"',
+                    'dynamo_namespace="n",dynamo_component="c"'),
+                ("component", 'dynamo_namespace="n",z="1"', 'dynamo_component="c",z="1"')):
+            text = "# TYPE x counter\nx{%s} 1\n"
+            page.parse(text % good, naming)
+            with self.assertRaisesRegex(page.PageError, "^labels: "):
+                page.parse(text % bad, naming)
+
+    def test_misses_a_constant_label(self):
+        text = '# TYPE x counter\nx{a="1"} 1\nx{a="1",b="2"} 1\n'
+        page.parse(text, "seed", (("a", "1"),))
+        with self.assertRaisesRegex(page.PageError, "^labels: b should be on every series"):
+            page.parse(text, "seed", (("b", "2"),))
+
     def test_refuses_bytes_that_are_not_utf8(self):
         with self.assertRaisesRegex(page.PageError, "^text: not UTF-8"):
             page.parse(GOOD.encode().replace("ä".encode(), b"\xff"))

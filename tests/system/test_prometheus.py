@@ -32,11 +32,11 @@ def free_port():
 
 
 class Prometheus:
-    def __init__(self, test, target_port):
+    def __init__(self, test, target_port, text=CONFIG):
         folder = test.folder()
         config = os.path.join(folder, "prometheus.yml")
         with open(config, "w", encoding="ascii") as file:
-            file.write(CONFIG.format(port=target_port))
+            file.write(text.format(port=target_port))
         self.port = free_port()
         self.log = open(os.path.join(folder, "log"), "wb")
         test.addCleanup(self.log.close)

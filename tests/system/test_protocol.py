@@ -116,6 +116,9 @@ class Sessions(Protocol):
             self.assertEqual(other.ask_n(kind, ticket, 2), (UNBOUND, b""))
         for kind in (PING, BYE):
             self.assertEqual(other.ask(kind, ticket), (UNBOUND, b""))
+        elsewhere = bytes([ticket[0] ^ 1]) + ticket[1:]
+        self.assertEqual(self.speaker.ask(PING, elsewhere), (UNBOUND, b""), "of another store")
+        self.assertEqual(self.speaker.ask(BYE, elsewhere), (UNBOUND, b""), "of another store")
         for kind, fields in ((EXPOSE, b"\0"), (STATUS, b"")):
             self.assertEqual(other.ask(kind, fields)[0], TEXT)
         self.assertEqual(other.exchange(b' \n{"metrics":[]}'), b'{"ok":true}')

@@ -23,6 +23,7 @@
 #define OBJECTS	    4096
 #define BOUNDS_MAX  256
 #define THREADS_MAX 64
+#define LOG_BYTES   65536
 
 struct object {
 	enum {
@@ -47,6 +48,11 @@ struct object {
 };
 
 static dynm_runtime *runtime;
+static struct {
+	pthread_mutex_t lock;
+	char text[LOG_BYTES];
+	size_t bytes;
+} logged = { .lock = PTHREAD_MUTEX_INITIALIZER };
 static struct object objects[OBJECTS];
 static int on_flush_gauge;
 
@@ -118,12 +124,44 @@ merge_at(const struct command *c, size_t i)
 
 /* ---- Commands ---------------------------------------------------- */
 
+/* What the library says, line by line, until somebody asks for it. */
+static void
+take_log(void *arg, const char *text)
+{
+	size_t n = strlen(text) + 1;
+
+	(void)arg;
+	pthread_mutex_lock(&logged.lock);
+	if (logged.bytes + n < LOG_BYTES) {
+		memcpy(logged.text + logged.bytes, text, n);
+		logged.bytes += n;
+		logged.text[logged.bytes - 1] = '\n';
+	}
+	pthread_mutex_unlock(&logged.lock);
+}
+
+/* log: the lines since the last call */
+static void
+do_log(const struct command *c)
+{
+	char *text;
+
+	(void)c;
+	pthread_mutex_lock(&logged.lock);
+	text = strndup(logged.text, logged.bytes);
+	logged.bytes = 0;
+	pthread_mutex_unlock(&logged.lock);
+	answer("ok", text);
+	free(text);
+}
+
 /* open FLUSH_MS WORKER MAX_SERIES */
 static void
 do_open(const struct command *c)
 {
 	dynm_options options = { .flush_ms = (uint32_t)number_at(c, 0),
 		.worker = *text_at(c, 1) ? text_at(c, 1) : NULL,
+		.log = getenv("WORKER_WITHOUT_LOG") ? NULL : take_log,
 		.max_series = (uint32_t)number_at(c, 2) };
 	dynm_error error = { 0 };
 
@@ -338,6 +376,86 @@ do_many(const struct command *c)
 		pthread_join(thread[i], NULL);
 }
 
+/* The child of a counter vec that has a number for its value. */
+static dynm_counter
+numbered(const struct object *vec, unsigned long i)
+{
+	char value[24];
+
+	snprintf(value, sizeof(value), "%lu", i);
+	return dynm_with(vec->counter_vec, value);
+}
+
+static void
+remove_numbered(const struct object *vec, unsigned long i)
+{
+	char value[24];
+
+	snprintf(value, sizeof(value), "%lu", i);
+	dynm_remove(vec->counter_vec, value);
+}
+
+/* children VEC N: make so many of a counter vec, and add 1 to 7 to each */
+static void
+do_children(const struct command *c)
+{
+	unsigned long n = strtoul(text_at(c, 1), NULL, 10);
+
+	for (unsigned long i = 0; i < n; i++)
+		dynm_counter_add(numbered(object_at(c, 0), i), (double)(i % 7 + 1));
+}
+
+/* churn VEC N BEHIND: the same, but each even one is removed when so many more are made */
+static void
+do_churn(const struct command *c)
+{
+	unsigned long n = strtoul(text_at(c, 1), NULL, 10);
+	unsigned long behind = strtoul(text_at(c, 2), NULL, 10);
+
+	for (unsigned long i = 0; i < n + behind; i++) {
+		if (i < n)
+			dynm_counter_add(
+			    numbered(object_at(c, 0), i), (double)(i % 7 + 1));
+		if (i >= behind && (i - behind) % 2 == 0)
+			remove_numbered(object_at(c, 0), i - behind);
+	}
+}
+
+static bool ticking;
+static pthread_t ticker;
+static unsigned long ticks;
+
+static void *
+tick_main(void *arg)
+{
+	const struct object *o = arg;
+
+	while (__atomic_load_n(&ticking, __ATOMIC_RELAXED)) {
+		dynm_counter_inc(o->counter);
+		ticks++;
+		usleep(500);
+	}
+	return NULL;
+}
+
+/* tick ID: a thread counts on this counter; without ID it ends, and says how often it did */
+static void
+do_tick(const struct command *c)
+{
+	char text[32];
+
+	if (c->n > 0) {
+		ticking = true;
+		if (pthread_create(&ticker, NULL, tick_main, object_at(c, 0)) != 0)
+			abort();
+		return;
+	}
+	__atomic_store_n(&ticking, false, __ATOMIC_RELAXED);
+	pthread_join(ticker, NULL);
+	snprintf(text, sizeof(text), "%lu", ticks);
+	answer("ok", text);
+}
+
 static void
 set_on_flush(void *arg)
 {
@@ -431,6 +549,9 @@ do_fork(const struct command *c)
 		    WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 		answer("ok", text);
 	} else {
+		/* The parent's flush thread may have been in take_log(). */
+		if (pid == 0)
+			pthread_mutex_init(&logged.lock, NULL);
 		snprintf(text, sizeof(text), "%ld", (long)getpid());
 		answer(pid < 0 ? "error" : "ok", text);
 	}
@@ -470,9 +591,13 @@ static const struct {
 	{ "add", do_add },
 	{ "set", do_set },
 	{ "many", do_many },
+	{ "children", do_children },
+	{ "churn", do_churn },
+	{ "tick", do_tick },
 	{ "on_flush", do_on_flush },
 	{ "flush", do_flush },
 	{ "error", do_error },
+	{ "log", do_log },
 	{ "status", do_status },
 	{ "expose", do_expose },
 	{ "locale", do_locale },

@@ -199,9 +199,12 @@ DYNM_API dynm_err dynm_runtime_error(dynm_runtime *rt, dynm_error *err);
  * thread cannot be started. Nothing is lost on failure: the next flush carries
  * it.
  *
- * A metric that the daemon refuses (a type conflict with another worker, a
- * limit) is reported once through log and dynm_runtime_error(), is not sent
- * again, and is counted in dynm_status; it does not make a flush fail.
+ * A metric that the daemon refuses (another shape of the name in another
+ * worker, a limit) is reported once through log and dynm_runtime_error() and
+ * counted in dynm_status; it does not make a flush fail. The library asks
+ * again, every third of the daemon's lease (5 s) and after each new session:
+ * when the other workers are gone, or there is room, it is taken, with all that
+ * was counted meanwhile. So a new release may start beside the old one.
  */
 DYNM_API dynm_err dynm_flush(dynm_runtime *rt, int timeout_ms);
 
@@ -332,6 +335,11 @@ DYNM_API dynm_histogram dynm_histogram_vec_with(
  * through its handles do nothing from then on. What was counted is sent first;
  * the series leaves the page when no live worker has it. Picking the same values
  * again gives a new child from 0. Unknown values are not an error.
+ *
+ * So that an old handle can never write to another series, a removed child keeps
+ * its place in the process: a process can make about two million counters, or
+ * 260000 histograms of default buckets, removed ones included. Then there are
+ * null handles and DYNM_ELIMIT; what exists counts on.
  */
 DYNM_API void dynm_counter_vec_remove(dynm_counter_vec vec, dynm_strings values);
 DYNM_API void dynm_gauge_vec_remove(dynm_gauge_vec vec, dynm_strings values);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <stdio.h>
+
+#include "sp.h"
+
+#define OTHER_FDS 64 /* files, the loop, both listeners, what libraries open */
+
+struct registry_limits
+options_limits(const struct config *c)
+{
+	return (struct registry_limits){
+		.names = config_names_limits(c),
+		.families = (uint32_t)c->limits.families,
+		.series = (uint32_t)c->limits.series,
+		.series_per_family = (uint32_t)c->limits.series_per_family,
+		.series_per_worker = (uint32_t)c->limits.series_per_worker,
+		.series_per_uid = (uint32_t)c->limits.series_per_uid,
+	};
+}
+
+struct naming
+options_naming(const struct config *c)
+{
+	return (struct naming){ .component = c->naming == CONFIG_NAMING_COMPONENT,
+		.labels = c->labels };
+}
+
+void
+options_apply(const struct config *c, struct apply_options *o)
+{
+	o->lease_ms = (uint32_t)c->ingest.lease_ms;
+	o->grace_ms = (uint32_t)c->ingest.grace_ms;
+	o->message_bytes = (uint32_t)c->ingest.message_bytes;
+	o->json_bytes = (uint32_t)c->ingest.json_bytes;
+	o->dedupe_ms = (uint32_t)c->ingest.dedupe_ms;
+	o->dedupe_keys = (uint32_t)c->ingest.dedupe_keys;
+	o->retain_s = (uint64_t)c->state.retain_s;
+}
+
+void
+options_ingest(const struct config *c, struct ingest_options *o)
+{
+	o->connections = (uint32_t)c->ingest.connections;
+	o->handshake_ms = (uint32_t)c->ingest.handshake_ms;
+	o->frame_ms = (uint32_t)c->ingest.lease_ms;
+	o->message_bytes = (uint32_t)c->ingest.message_bytes;
+}
+
+void
+options_http(const struct config *c, struct http_options *o)
+{
+	o->connections = (uint32_t)c->http.connections;
+	o->scrapes = (uint32_t)c->http.scrapes;
+	o->request_ms = (uint32_t)c->http.request_ms;
+	o->health_path = c->http.health_path;
+	o->live_path = c->http.live_path;
+	o->health.starting_ready = c->http.starting_ready;
+	o->health.endpoints = c->http.endpoints;
+}
+
+char *
+options_port_file(const struct config *c)
+{
+	const char *socket = sp_ipc_path(c->ingest.address);
+	const char *folder = c->runtime_folder;
+	size_t n = strcspn(folder, ":"); /* systemd may name several */
+	char *path;
+
+	if (c->http.port_file[0] != '\0')
+		return strdup(c->http.port_file);
+	if (n == 0) {
+		folder = socket;
+		n = (size_t)(strrchr(socket, '/') - socket);
+	}
+	return asprintf(&path, "%.*s/http.port", (int)n, folder) < 0 ? NULL : path;
+}
+
+uint64_t
+options_fds(const struct config *c)
+{
+	/* A worker takes two: its socket, and one that tells of its death. */
+	return 2 * (uint64_t)c->ingest.connections + (uint64_t)c->http.connections +
+	       OTHER_FDS;
+}

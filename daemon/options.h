@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * options.h - what each part of the daemon takes from the configuration, at the start and
+ * again when it is reloaded. Pure functions; texts are borrowed from the configuration.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "apply.h"
+#include "config.h"
+#include "http.h"
+#include "ingest.h"
+#include "registry.h"
+
+struct registry_limits options_limits(const struct config *c);
+struct naming options_naming(const struct config *c);
+/* Sets the members that are configured, and no others. */
+void options_apply(const struct config *c, struct apply_options *o);
+void options_ingest(const struct config *c, struct ingest_options *o);
+void options_http(const struct config *c, struct http_options *o);
+
+/* The file for the port: the configured one, or http.port in the runtime folder. To be
+ * freed; NULL when memory is out. */
+char *options_port_file(const struct config *c);
+
+/* How many descriptors a configuration may come to need. */
+uint64_t options_fds(const struct config *c);
+
+#endif /* OPTIONS_H */

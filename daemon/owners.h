@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * owners.h - how many series each uid made: counted when a series is made, and given back
+ * when it leaves. A uid has a number while it has series. One thread.
+ */
+#ifndef OWNERS_H
+#define OWNERS_H
+
+#include "table.h"
+
+struct owners {
+	struct slab items; /* of struct owner */
+	struct index by_uid;
+	uint32_t last; /* the number found last: most series come in runs of one uid */
+};
+
+void owners_init(struct owners *o);
+void owners_free(struct owners *o);
+/* How many series a uid has made that are still there. */
+uint32_t owners_count(struct owners *o, uint32_t uid);
+/* One more; the uid's number, or 0 when memory is out. */
+uint32_t owners_add(struct owners *o, uint32_t uid);
+/* One less of that number. */
+void owners_remove(struct owners *o, uint32_t number);
+
+#endif /* OWNERS_H */

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the daemon refuses for what others have: it is asked again, and nothing is lost.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "responder.h"
+#include "runtime.h"
+#include "suite.h"
+
+#define LEASE_MS 300 /* asked again each third of it */
+
+static struct responder d;
+static dynm_runtime *rt;
+static dynm_scope at;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t refusals, takings; /* lines about them */
+
+static void
+log_line(void *arg, const char *text)
+{
+	(void)arg;
+	pthread_mutex_lock(&log_lock);
+	refusals += strstr(text, "refuses the metric") != NULL;
+	takings += strstr(text, "takes the metric") != NULL;
+	pthread_mutex_unlock(&log_lock);
+}
+
+static void
+set_up(void)
+{
+	dynm_options o = { .flush_ms = 5, .log = log_line };
+
+	responder_start(&d);
+	d.lease_ms = LEASE_MS;
+	o.address = d.address;
+	ck_assert_int_eq(dynm_open(&rt, &o, NULL), DYNM_OK);
+	at = dynm_runtime_scope(rt);
+}
+
+static void
+tear_down(void)
+{
+	dynm_close(rt);
+	responder_stop(&d);
+}
+
+static void
+flush(void)
+{
+	ck_assert_int_eq(dynm_flush(rt, RESPONDER_SECONDS * 1000), DYNM_OK);
+}
+
+static uint32_t
+refused(void)
+{
+	dynm_status st;
+
+	dynm_runtime_status(rt, &st);
+	return st.refused;
+}
+
+static void
+set_refusals(const char *name, size_t most)
+{
+	pthread_mutex_lock(&d.lock);
+	d.refuse_name = name;
+	d.most_children = most;
+	pthread_mutex_unlock(&d.lock);
+}
+
+static void
+check_lines(uint32_t of_refusals, uint32_t of_takings)
+{
+	pthread_mutex_lock(&log_lock);
+	ck_assert_uint_eq(refusals, of_refusals);
+	ck_assert_uint_eq(takings, of_takings);
+	pthread_mutex_unlock(&log_lock);
+}
+
+static void
+wait_defines(uint32_t more)
+{
+	responder_wait_seen(
+	    &d, MESSAGE_DEFINE, responder_seen(&d, MESSAGE_DEFINE) + more);
+}
+
+static dynm_counter
+child(dynm_counter_vec vec, uint32_t i)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%u", i);
+	return dynm_with(vec, value);
+}
+
+START_TEST(a_refused_metric_is_asked_again_and_told_once)
+{
+	dynm_counter c;
+
+	set_refusals("x_total", 0);
+	c = dynm_counter_create(at, "x_total", "");
+	dynm_counter_add(c, 2);
+	flush();
+	wait_defines(3);
+	ck_assert_uint_eq(refused(), 1);
+	check_lines(1, 0);
+	dynm_counter_add(c, 3);
+	set_refusals(NULL, 0);
+	responder_wait_value(&d, "x_total", 0, 5);
+	ck_assert_uint_eq(refused(), 0);
+	check_lines(1, 1);
+}
+END_TEST
+
+START_TEST(all_children_of_a_metric_come_with_it)
+{
+	dynm_counter_vec vec =
+	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+
+	set_refusals("v_total", 0);
+	for (uint32_t i = 0; i < 1000; i++)
+		dynm_counter_add(child(vec, i), i);
+	flush();
+	ck_assert_uint_eq(refused(), 1000);
+	set_refusals(NULL, 0);
+	responder_wait_value(&d, "v_total{999}", 0, 999);
+	flush();
+	for (uint32_t i = 0; i < 1000; i += 37) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "v_total{%u}", i);
+		ck_assert_double_eq(responder_value(&d, name, 0), i);
+	}
+	ck_assert_uint_eq(refused(), 0);
+	check_lines(1, 1);
+}
+END_TEST
+
+START_TEST(what_waits_behind_others_has_its_turn)
+{
+	dynm_counter_vec full =
+	    dynm_counter_vec_create(at, "full_total", "", DYNM_LABELS("i"));
+	dynm_counter late;
+
+	/* More children than are asked for at once, and all are refused again. */
+	set_refusals("full_total", 1);
+	for (uint32_t i = 0; i < 500; i++)
+		dynm_counter_inc(child(full, i));
+	dynm_counter_inc(dynm_counter_create(at, "first_total", ""));
+	late = dynm_counter_create(at, "late_total", "");
+	dynm_counter_inc(late);
+	flush();
+	ck_assert_uint_eq(refused(), 501);
+	set_refusals("full_total", 2);
+	responder_wait_value(&d, "late_total", 0, 1);
+	ck_assert_uint_eq(refused(), 500);
+}
+END_TEST
+
+START_TEST(many_over_a_limit_come_soon_when_there_is_room)
+{
+	dynm_counter_vec vec =
+	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+
+	set_refusals(NULL, 1);
+	for (uint32_t i = 0; i < 3000; i++)
+		dynm_counter_inc(child(vec, i));
+	flush();
+	ck_assert_uint_eq(refused(), 2999);
+	set_refusals(NULL, 0);
+	for (uint64_t began = 0; refused() > 0;)
+		responder_again(&began, "the children");
+	flush();
+	ck_assert_double_eq(responder_value(&d, "v_total{2999}", 0), 1);
+}
+END_TEST
+
+START_TEST(a_new_session_asks_for_all_again)
+{
+	dynm_counter c;
+
+	pthread_mutex_lock(&d.lock);
+	d.lease_ms = 600000;
+	pthread_mutex_unlock(&d.lock);
+	set_refusals("x_total", 0);
+	c = dynm_counter_create(at, "x_total", "");
+	dynm_counter_add(c, 2);
+	flush();
+	ck_assert_uint_eq(refused(), 1);
+	set_refusals(NULL, 0);
+	responder_leave(&d);
+	responder_lose(&d);
+	responder_listen(&d);
+	responder_wait_value(&d, "x_total", 0, 2);
+	ck_assert_uint_eq(refused(), 0);
+}
+END_TEST
+
+START_TEST(what_is_removed_while_it_waits_is_not_asked_again)
+{
+	dynm_counter_vec vec =
+	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+
+	set_refusals("v_total", 0);
+	dynm_counter_inc(child(vec, 1));
+	flush();
+	dynm_remove(vec, "1");
+	flush();
+	ck_assert_uint_eq(refused(), 0);
+	set_refusals(NULL, 0);
+	dynm_counter_add(child(vec, 2), 7);
+	responder_wait_value(&d, "v_total{2}", 0, 7);
+	ck_assert_double_eq(responder_value(&d, "v_total{1}", 0), -1);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("client_retry");
+	TCase *retry = tcase_create("retry");
+
+	tcase_add_checked_fixture(retry, set_up, tear_down);
+	tcase_set_timeout(retry, 60);
+	tcase_add_test(retry, a_refused_metric_is_asked_again_and_told_once);
+	tcase_add_test(retry, all_children_of_a_metric_come_with_it);
+	tcase_add_test(retry, what_waits_behind_others_has_its_turn);
+	tcase_add_test(retry, many_over_a_limit_come_soon_when_there_is_room);
+	tcase_add_test(retry, a_new_session_asks_for_all_again);
+	tcase_add_test(retry, what_is_removed_while_it_waits_is_not_asked_again);
+	suite_add_tcase(s, retry);
+	return suite_run(s);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json_talk.h - messages in JSON to a talk.h daemon, and what they must come to.
+ */
+#ifndef JSON_TALK_H
+#define JSON_TALK_H
+
+#include <check.h>
+#include <string.h>
+
+#include "talk.h"
+
+#define JSON_OK	     "{\"ok\":true}"
+#define METRICS(...) "{\"metrics\":[" __VA_ARGS__ "]}"
+#define INC	     "{\"name\":\"c\",\"type\":\"counter\",\"inc\":1}"
+#define SET(more)    "{\"name\":\"g\",\"type\":\"gauge\",\"set\":" more "}"
+
+static inline void
+must_be_done(struct talk *t, const char *json)
+{
+	const char *reply = talk_json(t, json);
+
+	ck_assert_msg(strcmp(reply, JSON_OK) == 0, "%s: %s", json, reply);
+}
+
+static inline void
+must_be_done_for(struct talk *t, const struct apply_peer *peer, const char *json)
+{
+	const char *reply = talk_json_of(t, peer, json);
+
+	ck_assert_msg(strcmp(reply, JSON_OK) == 0, "%s: %s", json, reply);
+}
+
+/* Refused with an answer that has these words. */
+static inline void
+must_be_refused(struct talk *t, const char *json, const char *words)
+{
+	const char *reply = talk_json(t, json);
+
+	ck_assert_msg(strncmp(reply, "{\"ok\":false,\"errors\":[{", 23) == 0, "%s: %s",
+	    json, reply);
+	ck_assert_msg(strstr(reply, words) != NULL, "%s: %s", json, reply);
+}
+
+static inline bool
+page_has(struct talk *t, const char *text)
+{
+	return strstr(talk_page(t, ""), text) != NULL;
+}
+
+static inline void
+pass_ms(struct talk *t, uint64_t ms)
+{
+	t->now_ms += ms;
+	apply_tick(t->apply, t->now_ms);
+}
+
+/* Series that left for a cause. */
+static inline double
+left_by(struct talk *t, enum registry_cause cause)
+{
+	apply_refresh(t->apply);
+	return self_cells(t->self, SELF_SERIES_REMOVED, cause)[0];
+}
+
+#endif /* JSON_TALK_H */
