@@ -29,7 +29,7 @@ static void
 count_refused(struct collect *c, struct dynm_series *s, enum series_state state)
 {
 	s->state = (uint8_t)state;
-	__atomic_fetch_add(&c->refused, 1, __ATOMIC_RELAXED);
+	c->refused++;
 	if (state == SERIES_WAITING)
 		c->waiting++;
 	c->retry_refused = true;
@@ -228,6 +228,7 @@ defined(void *arg, const struct message *ack)
 			collect_retried(
 			    c, (struct dynm_family *)(c->asked[i] - FAMILY_BIT));
 	c->n_asked = 0;
+	collect_show(c);
 }
 
 /* ---- UPDATE ------------------------------------------------------------ */
@@ -342,7 +343,8 @@ collect_begin(struct collect *c, struct store *st, struct session *s, bool forke
 	c->define = c->look = c->torn = (struct slab_list){ NULL, NULL };
 	c->blocked = false;
 	c->n_asked = 0;
-	__atomic_store_n(&c->refused, 0, __ATOMIC_RELAXED);
+	c->refused = 0;
+	collect_show(c);
 	c->waiting = 0;
 	c->retry_max = 0;
 	c->retry_refused = false;
@@ -402,6 +404,12 @@ collect_pass(struct collect *c)
 {
 	take_fresh(c);
 	collect_changes(c);
+}
+
+void
+collect_show(struct collect *c)
+{
+	__atomic_store_n(&c->shown, c->refused, __ATOMIC_RELAXED);
 }
 
 bool

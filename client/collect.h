@@ -25,7 +25,8 @@ struct collect {
 	struct slab_list look;
 	struct slab_list torn; /* a thread was in the midst of a histogram */
 	bool blocked;	       /* a child waits until one of the same values is removed */
-	uint32_t refused;      /* series that the daemon has refused (atomic) */
+	uint32_t refused;      /* series that the daemon has refused */
+	uint32_t shown;	       /* refused, once it is answered: for others (atomic) */
 	uint32_t waiting;      /* of these, the ones to be asked again */
 	uint32_t retry_max;    /* how many at the next retry */
 	bool retry_refused;    /* some were refused since the last one */
@@ -46,6 +47,10 @@ void collect_changes(struct collect *c);
  */
 bool collect_is_defining(const struct collect *c);
 bool collect_is_done(const struct collect *c);
+
+/* A pass is over: what was asked again is answered, and refused is what others may see.
+ */
+void collect_show(struct collect *c);
 
 /* Before a pass: ask again for some of what was refused for what others have. */
 void collect_retry(struct collect *c);

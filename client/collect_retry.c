@@ -12,7 +12,7 @@
 void
 collect_not_refused(struct collect *c, struct dynm_series *s)
 {
-	__atomic_fetch_sub(&c->refused, 1, __ATOMIC_RELAXED);
+	c->refused--;
 	if (s->state == SERIES_WAITING)
 		c->waiting--;
 	s->state = SERIES_UNDEFINED;

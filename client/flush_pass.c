@@ -63,6 +63,7 @@ void
 flush_end_pass(struct flush *f)
 {
 	f->passing = false;
+	collect_show(&f->collect);
 	pthread_mutex_lock(&f->lock);
 	f->passed = f->pass_order;
 	pthread_cond_broadcast(&f->done);

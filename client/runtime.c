@@ -275,7 +275,7 @@ dynm_runtime_status(dynm_runtime *rt, dynm_status *ret_status)
 	flush_status(&rt->flush, ret_status);
 	ret_status->series = __atomic_load_n(&rt->store.n_series, __ATOMIC_RELAXED);
 	ret_status->refused =
-	    __atomic_load_n(&rt->flush.collect.refused, __ATOMIC_RELAXED);
+	    __atomic_load_n(&rt->flush.collect.shown, __ATOMIC_RELAXED);
 	ret_status->dropped = report_dropped(&rt->report);
 }
 

@@ -344,8 +344,7 @@ make_many(dynm_counter_vec vec)
 	memset(value, 'x', sizeof(value));
 	value[1000] = '\0';
 	for (int i = 0; i < 1000; i++) {
-		snprintf(value, 8, "%06d", i);
-		value[6] = 'x';
+		value[snprintf(value, 16, "%d", i)] = 'x';
 		made += dynm_with(vec, value).series_ != NULL;
 	}
 	return made;

@@ -6,6 +6,7 @@
 
 #include "responder.h"
 #include "runtime.h"
+#include "scope.h"
 #include "suite.h"
 
 #define PATIENT_MS 120000
@@ -264,6 +265,29 @@ END_TEST
 
 /* ---- Limits ------------------------------------------------------------ */
 
+START_TEST(equal_names_at_two_places_are_two_places)
+{
+	dynm_namespace a = dynm_runtime_namespace(rt, "a");
+	dynm_namespace b = dynm_runtime_namespace(rt, "b");
+	static struct dynm_node *at_a[10000];
+	char name[16];
+
+	for (int i = 0; i < 10000; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		at_a[i] = dynm_namespace_component(a, name).scope.node_;
+	}
+	for (int i = 0; i < 10000; i++) {
+		dynm_component here;
+
+		snprintf(name, sizeof(name), "%d", i);
+		here = dynm_namespace_component(b, name);
+		ck_assert_ptr_nonnull(here.scope.node_);
+		ck_assert_ptr_eq(here.scope.node_->parent, b.scope.node_);
+		ck_assert_ptr_ne(here.scope.node_, at_a[i]);
+	}
+}
+END_TEST
+
 START_TEST(without_cells_there_are_null_handles_and_one_line)
 {
 	double bounds[128];
@@ -366,6 +390,7 @@ main(void)
 	tcase_add_test(scale, removed_children_do_not_fill_the_table);
 	tcase_add_test(scale, cells_of_every_length_are_used_again);
 	tcase_add_test(scale, as_many_scopes_as_series_are_found_again);
+	tcase_add_test(scale, equal_names_at_two_places_are_two_places);
 	tcase_add_test(scale, without_cells_there_are_null_handles_and_one_line);
 	tcase_add_test(scale, a_limit_is_told_once_and_the_others_count_on);
 	tcase_add_test(scale, a_refused_child_that_is_removed_lets_its_successor_in);

@@ -43,7 +43,139 @@ count_at(const char *place, const char *name, const char *k, double n)
 	ck_assert_str_eq(talk_json(t, message), "{\"ok\":true}");
 }
 
-/* ---- With time -------------------------------------------------------- */
+/* ---- Gauges with an end ----------------------------------------------- */
+
+static const struct talk_metric gauge = {
+	.id = 1, .kind = MESSAGE_GAUGE, .level = "", .name = "g"
+};
+
+START_TEST(a_gauge_leaves_when_its_time_is_over)
+{
+	must_be_done(t, METRICS(SET("1,\"ttl_s\":5")));
+	ck_assert_uint_le(apply_due_ms(t->apply, t->now_ms), 5000 + 100);
+	pass_ms(t, 4999);
+	ck_assert(page_has(t, "dynamo_g 1\n"));
+	pass_ms(t, 101);
+	ck_assert_str_eq(talk_page(t, ""), "");
+	ck_assert_uint_eq(registry_families(t->registry), 0);
+	ck_assert_double_eq(left_by(t, REGISTRY_TTL), 1);
+	ck_assert_uint_eq(apply_due_ms(t->apply, t->now_ms), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(setting_a_gauge_again_moves_its_end_or_takes_it_away)
+{
+	must_be_done(t, METRICS(SET("1,\"ttl_s\":5")));
+	pass_ms(t, 3000);
+	must_be_done(t, METRICS(SET("2,\"ttl_s\":5")));
+	pass_ms(t, 4000);
+	ck_assert(page_has(t, "dynamo_g 2\n"));
+	must_be_done(t, METRICS(SET("3,\"ttl_s\":0.1")));
+	pass_ms(t, 300);
+	ck_assert(!page_has(t, "dynamo_g"));
+	must_be_done(t, METRICS(SET("4,\"ttl_s\":5")));
+	must_be_done(t, METRICS(SET("5")));
+	ck_assert_uint_eq(apply_due_ms(t->apply, t->now_ms), UINT64_MAX);
+	pass_ms(t, 10000);
+	ck_assert(page_has(t, "dynamo_g 5\n"));
+}
+END_TEST
+
+START_TEST(adding_to_a_gauge_leaves_its_end_as_it_is)
+{
+	must_be_done(t, METRICS(SET("1,\"ttl_s\":5")));
+	pass_ms(t, 3000);
+	must_be_done(t, METRICS("{\"name\":\"g\",\"type\":\"gauge\",\"add\":1}"));
+	ck_assert(page_has(t, "dynamo_g 2\n"));
+	pass_ms(t, 2100);
+	ck_assert(!page_has(t, "dynamo_g"));
+}
+END_TEST
+
+START_TEST(the_end_of_a_gauge_leaves_the_parts_of_workers)
+{
+	talk_hello(a, NULL);
+	talk_define(a, &gauge, "", 0);
+	talk_set(a, 0, 5);
+	must_be_done(t, METRICS(SET("1,\"ttl_s\":1")));
+	ck_assert(page_has(t, "dynamo_g 6\n"));
+	pass_ms(t, 1100);
+	ck_assert(page_has(t, "dynamo_g 5\n"));
+	ck_assert_double_eq(left_by(t, REGISTRY_TTL), 0);
+}
+END_TEST
+
+START_TEST(a_removed_gauge_takes_its_end_along)
+{
+	must_be_done(t, METRICS(SET("1,\"ttl_s\":5")));
+	must_be_done(t, METRICS("{\"name\":\"g\",\"remove\":true}"));
+	ck_assert_uint_eq(apply_due_ms(t->apply, t->now_ms), UINT64_MAX);
+	must_be_done(t, METRICS(SET("2")));
+	pass_ms(t, 6000);
+	ck_assert(page_has(t, "dynamo_g 2\n"));
+}
+END_TEST
+
+START_TEST(a_replaced_gauge_takes_its_end_along)
+{
+	must_be_done(t, METRICS(SET("1,\"ttl_s\":5")));
+	must_be_done(t, METRICS("{\"name\":\"g\",\"type\":\"counter\",\"inc\":2}"));
+	ck_assert_uint_eq(apply_due_ms(t->apply, t->now_ms), UINT64_MAX);
+	pass_ms(t, 6000);
+	ck_assert_str_eq(talk_page(t, ""), "# TYPE dynamo_g counter\ndynamo_g 2\n");
+	/* its cell is free for another */
+	must_be_done(t, METRICS("{\"name\":\"f\",\"type\":\"gauge\",\"set\":3}"));
+	ck_assert(page_has(t, "dynamo_f 3\n"));
+}
+END_TEST
+
+static void
+set_many(uint32_t first, uint32_t n, const char *merge, const char *more)
+{
+	char message[256];
+
+	for (uint32_t i = first; i < first + n; i++) {
+		snprintf(message, sizeof(message),
+		    METRICS("{\"name\":\"%s\",\"type\":\"gauge\",\"merge\":\"%s\","
+			    "\"labels\":{\"i\":\"%u\"},\"set\":%u%s}"),
+		    merge, merge, i, i, more);
+		must_be_done(t, message);
+	}
+}
+
+static uint32_t
+lines_of(const char *start)
+{
+	const char *page = talk_page(t, "");
+	uint32_t n = 0;
+
+	for (const char *at = page; (at = strstr(at, start)) != NULL; at++)
+		n += at == page || at[-1] == '\n';
+	return n;
+}
+
+/* Cells of one and of two are given out, given back, and given out again. */
+START_TEST(thousands_of_gauges_come_and_go_each_at_its_time)
+{
+	set_many(0, 1000, "sum", ",\"ttl_s\":1");
+	set_many(0, 1000, "last", ",\"ttl_s\":2");
+	set_many(1000, 500, "last", "");
+	pass_ms(t, 1100);
+	ck_assert_uint_eq(lines_of("dynamo_sum{"), 0);
+	ck_assert_uint_eq(lines_of("dynamo_last{"), 1500);
+	set_many(0, 1200, "max", ",\"ttl_s\":5");
+	pass_ms(t, 1000);
+	ck_assert_uint_eq(lines_of("dynamo_last{"), 500);
+	ck_assert_uint_eq(lines_of("dynamo_max{"), 1200);
+	set_many(0, 1000, "last", "");
+	ck_assert_uint_eq(lines_of("dynamo_last{"), 1500);
+	ck_assert(page_has(t, "dynamo_last{i=\"999\"} 999\n"));
+	ck_assert(page_has(t, "dynamo_last{i=\"1499\"} 1499\n"));
+	ck_assert(page_has(t, "dynamo_max{i=\"1199\"} 1199\n"));
+}
+END_TEST
+
+/* ---- Kept series ------------------------------------------------------ */
 
 static void
 retain_s(uint64_t seconds)
@@ -279,6 +411,13 @@ main(void)
 
 	suite_add_tcase(s, c);
 	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, a_gauge_leaves_when_its_time_is_over);
+	tcase_add_test(c, setting_a_gauge_again_moves_its_end_or_takes_it_away);
+	tcase_add_test(c, adding_to_a_gauge_leaves_its_end_as_it_is);
+	tcase_add_test(c, the_end_of_a_gauge_leaves_the_parts_of_workers);
+	tcase_add_test(c, a_removed_gauge_takes_its_end_along);
+	tcase_add_test(c, a_replaced_gauge_takes_its_end_along);
+	tcase_add_test(c, thousands_of_gauges_come_and_go_each_at_its_time);
 	tcase_add_test(c, kept_series_leave_when_nothing_was_heard_of_them);
 	tcase_add_test(c, what_is_defined_or_touched_stays);
 	tcase_add_test(c, without_a_time_nothing_leaves);

@@ -135,14 +135,21 @@ take_child(
 	room_for_cells(s, c->cell + c->n);
 }
 
-static size_t
-count_there(const struct responder_session *s)
+/* A child over the limit: one that is there already never is. */
+static bool
+is_too_many(const struct responder *r, const struct responder_session *s,
+    const struct message_child *m)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->children; i++)
-		n += s->child[i].there;
-	return n;
+	for (size_t i = 0; i < s->children && r->most_children > 0; i++) {
+		const struct responder_child *c = &s->child[i];
+
+		if (c->there && c->metric == m->metric && c->cell == m->cell)
+			return false;
+		n += c->there;
+	}
+	return r->most_children > 0 && n >= r->most_children;
 }
 
 static void
@@ -165,8 +172,7 @@ answer_define(struct responder *r, struct responder_session *s, struct message *
 		else
 			bad = item.child.metric >= s->metrics ||
 			      !s->metric_name[item.child.metric];
-		many = item.type == MESSAGE_ITEM_CHILD && r->most_children > 0 &&
-		       count_there(s) >= r->most_children;
+		many = item.type == MESSAGE_ITEM_CHILD && is_too_many(r, s, &item.child);
 		if (bad || many) {
 			message_put_refused_item(w, i, bad ? &taken : &full);
 			refused++;
