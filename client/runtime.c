@@ -274,8 +274,7 @@ dynm_runtime_status(dynm_runtime *rt, dynm_status *ret_status)
 	(void)flush_start(&rt->flush);
 	flush_status(&rt->flush, ret_status);
 	ret_status->series = __atomic_load_n(&rt->store.n_series, __ATOMIC_RELAXED);
-	ret_status->refused =
-	    __atomic_load_n(&rt->flush.collect.shown, __ATOMIC_RELAXED);
+	ret_status->refused = __atomic_load_n(&rt->flush.collect.shown, __ATOMIC_RELAXED);
 	ret_status->dropped = report_dropped(&rt->report);
 }
 

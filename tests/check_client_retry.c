@@ -108,6 +108,7 @@ START_TEST(a_refused_metric_is_asked_again_and_told_once)
 	dynm_counter_add(c, 3);
 	set_refusals(NULL, 0);
 	responder_wait_value(&d, "x_total", 0, 5);
+	flush();
 	ck_assert_uint_eq(refused(), 0);
 	check_lines(1, 1);
 }
@@ -162,6 +163,7 @@ START_TEST(what_waits_behind_others_has_its_turn)
 	ck_assert_uint_eq(refused(), 501);
 	set_refusals("full_total", 2);
 	responder_wait_value(&d, "late_total", 0, 1);
+	flush();
 	ck_assert_uint_eq(refused(), 500);
 }
 END_TEST
@@ -201,6 +203,7 @@ START_TEST(a_new_session_asks_for_all_again)
 	responder_lose(&d);
 	responder_listen(&d);
 	responder_wait_value(&d, "x_total", 0, 2);
+	flush();
 	ck_assert_uint_eq(refused(), 0);
 }
 END_TEST

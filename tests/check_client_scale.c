@@ -353,6 +353,53 @@ START_TEST(a_limit_is_told_once_and_the_others_count_on)
 }
 END_TEST
 
+/* ---- A last word ------------------------------------------------------- */
+
+static struct {
+	dynm_counter_vec vec;
+	dynm_counter child;
+	bool armed;
+	double told, at_removal;
+} last = { .at_removal = -1 };
+
+/* While the daemon has an UPDATE, the child counts once more and is removed. */
+static void
+count_and_remove(void *arg, const struct message *m, size_t bytes)
+{
+	(void)arg;
+	(void)bytes;
+	if (m->type == MESSAGE_REMOVE)
+		last.at_removal = last.told;
+	if (m->type != MESSAGE_UPDATE)
+		return;
+	last.told = value_of(m, last.child.series_->wire, last.told);
+	if (!last.armed)
+		return;
+	last.armed = false;
+	dynm_counter_add(last.child, 5);
+	remove_child(last.vec, 1);
+}
+
+START_TEST(what_is_counted_right_before_a_removal_arrives_before_it)
+{
+	dynm_counter other = dynm_counter_create(at, "other_total", "");
+
+	last.vec = dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
+	last.child = child(last.vec, 1);
+	dynm_counter_inc(last.child);
+	flush();
+	pthread_mutex_lock(&d.lock);
+	d.listens = count_and_remove;
+	last.told = 1;
+	last.armed = true;
+	pthread_mutex_unlock(&d.lock);
+	dynm_counter_inc(other);
+	responder_wait_seen(&d, MESSAGE_REMOVE, 1);
+	flush();
+	ck_assert_double_eq(last.at_removal, 6);
+}
+END_TEST
+
 START_TEST(a_refused_child_that_is_removed_lets_its_successor_in)
 {
 	dynm_counter_vec vec =
@@ -393,6 +440,7 @@ main(void)
 	tcase_add_test(scale, equal_names_at_two_places_are_two_places);
 	tcase_add_test(scale, without_cells_there_are_null_handles_and_one_line);
 	tcase_add_test(scale, a_limit_is_told_once_and_the_others_count_on);
+	tcase_add_test(scale, what_is_counted_right_before_a_removal_arrives_before_it);
 	tcase_add_test(scale, a_refused_child_that_is_removed_lets_its_successor_in);
 	suite_add_tcase(s, scale);
 	return suite_run(s);
