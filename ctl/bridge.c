@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <nanomsg/nn.h>
@@ -16,6 +17,25 @@
 #define MAX_MESSAGE_BYTES (16 << 20)
 
 static const char *const transports[] = { "tcp://", "ws://", SP_IPC_PREFIX };
+
+/* Libnanomsg would abort over a longer path, and remove a file that is in the way. */
+static enum ctl_exit
+check_path(const char *url, struct ctl_error *error)
+{
+	const char *path = sp_ipc_path(url);
+	struct stat st;
+
+	if (path == NULL)
+		return ctl_fail(error, CTL_USAGE,
+		    "'%s' has to be ipc:// and an absolute path of at most 107 bytes",
+		    url);
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return ctl_fail(error, CTL_USAGE,
+		    "cannot listen at %s: what is there is not a socket, and is left "
+		    "alone",
+		    url);
+	return CTL_OK;
+}
 
 static enum ctl_exit
 check_url(const struct ctl_options *o, const char *url, struct ctl_error *error)
@@ -31,15 +51,12 @@ check_url(const struct ctl_options *o, const char *url, struct ctl_error *error)
 		    url);
 	if (n >= NN_SOCKADDR_MAX)
 		return ctl_fail(error, CTL_USAGE, "'%s' is too long", url);
-	/* Libnanomsg would abort over a longer path. */
-	if (i == 2 && sp_ipc_path(url) == NULL)
-		return ctl_fail(error, CTL_USAGE,
-		    "'%s' has to be ipc:// and an absolute path of at most 107 bytes",
-		    url);
 	if (strcmp(url, o->address) == 0)
 		return ctl_fail(error, CTL_USAGE, "'%s' is the daemon itself", url);
+	if (i == 2)
+		return check_path(url, error);
 	/* Nobody could be told which one it is. */
-	if (i != 2 && n > 2 && strcmp(url + n - 2, ":0") == 0)
+	if (strcmp(url + n - 2, ":0") == 0)
 		return ctl_fail(error, CTL_USAGE, "'%s': say a port, not 0", url);
 	return CTL_OK;
 }

@@ -83,15 +83,13 @@ print_series(FILE *out, const json_t *series, int64_t n)
 		fprintf(out, "... and %" PRId64 " more\n", n - (int64_t)i);
 }
 
-static enum ctl_exit
-print_answer(FILE *out, const json_t *answer, bool dry_run, struct ctl_error *error)
+static void
+print_answer(FILE *out, const json_t *answer, bool dry_run)
 {
 	int64_t removed = ask_number(answer, "removed");
 	int64_t reset = ask_number(answer, "reset");
 	const char *begin = dry_run ? "would begin" : reset == 1 ? "begins" : "begin";
 
-	if (removed + reset == 0)
-		return ctl_fail(error, CTL_REFUSED, "there is no such series");
 	print_series(out, json_object_get(answer, "series"), removed + reset);
 	fprintf(out, "%" PRId64 " series %s", removed,
 	    dry_run ? "would be removed" : "removed");
@@ -99,7 +97,15 @@ print_answer(FILE *out, const json_t *answer, bool dry_run, struct ctl_error *er
 		fprintf(
 		    out, ", %" PRId64 " that live workers define %s again", reset, begin);
 	fputc('\n', out);
-	return CTL_OK;
+}
+
+/* Whether there is something to tell of. */
+static enum ctl_exit
+check_answer(const json_t *answer, struct ctl_error *error)
+{
+	if (ask_number(answer, "removed") + ask_number(answer, "reset") > 0)
+		return CTL_OK;
+	return ctl_fail(error, CTL_REFUSED, "there is no such series");
 }
 
 enum ctl_exit
@@ -120,8 +126,10 @@ ctl_remove(const struct ctl_options *o, int argc, char **argv, struct ctl_error 
 		code = ask_admin(c, json_incref(command), &answer, &text, error);
 	if (code == CTL_OK && o->json)
 		printf("%s\n", text ? text : "");
-	else if (code == CTL_OK)
-		code = print_answer(stdout, answer, o->dry_run, error);
+	if (code == CTL_OK)
+		code = check_answer(answer, error);
+	if (code == CTL_OK && !o->json)
+		print_answer(stdout, answer, o->dry_run);
 	request_close(c);
 	json_decref(command);
 	json_decref(answer);

@@ -80,13 +80,9 @@ read_remove(const json_t *root, struct admin_command *c, struct refusal *r)
 {
 	const json_t *dry_run = json_object_get(root, "dry_run");
 	enum reason reason = get_text(root, "name", true, &c->name, r);
-	char shown[64];
 
 	if (reason != REASON_NONE)
 		return reason;
-	if (!names_is_metric(c->name))
-		return refuse(r, REASON_NAME, "'%s' cannot be a metric's name",
-		    names_show(c->name, shown));
 	if (dry_run && !json_is_boolean(dry_run))
 		return refuse(r, REASON_FIELD, "'dry_run' has to be true or false");
 	c->dry_run = json_is_true(dry_run);

@@ -24,10 +24,14 @@ dispatch(const struct request *q)
 		apply_session_request(q);
 		return;
 	case MESSAGE_EXPOSE:
-		apply_expose(q);
-		return;
 	case MESSAGE_STATUS:
-		apply_status_request(q);
+		/* A page for nobody is work that anybody could ask for without end. */
+		if (q->peer->unheard)
+			return;
+		if (q->m->type == MESSAGE_EXPOSE)
+			apply_expose(q);
+		else
+			apply_status_request(q);
 		return;
 	case MESSAGE_ADMIN:
 		apply_admin(q);

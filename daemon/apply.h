@@ -53,6 +53,7 @@ struct apply_peer {
 	    process_start; /* of the process, in clock ticks since boot; 0: unknown */
 	bool direct;	  /* the request came on its own connection, not through a device,
 			   * and gets a reply */
+	bool unheard;	  /* nobody gets the reply to the request under way */
 	bool has_request; /* the request under way has an SP request id */
 	uint32_t request;
 	struct apply_binding *bindings; /* apply's own: NULL at first */
@@ -69,7 +70,8 @@ void apply_set_options(struct apply *a, const struct apply_options *options);
 
 /*
  * One request, without its backtrace, binary or JSON. The reply is appended to reply
- * (empty only when memory is out); it must not leave before the turn's journal write.
+ * (empty only when memory is out, or when nobody gets it); it must not leave before the
+ * turn's journal write.
  * Refusals are counted and logged here.
  */
 void apply_request(struct apply *a, struct apply_peer *peer, const void *payload,

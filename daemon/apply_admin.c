@@ -25,6 +25,19 @@ check_owner(const struct request *q, struct refusal *r)
 
 /* ---- remove ---------------------------------------------------------------- */
 
+/* The second naming makes a name fit. */
+static enum reason
+check_name(const struct request *q, const struct admin_command *c, struct refusal *r)
+{
+	char shown[64];
+
+	if (c->verb != ADMIN_REMOVE || registry_naming(q->a->registry)->component ||
+	    names_is_metric(c->name))
+		return REASON_NONE;
+	return refuse(
+	    r, REASON_NAME, "'%s' cannot be a metric's name", names_show(c->name, shown));
+}
+
 /* Lines as an array of strings, as many as fit into room bytes. */
 static void
 add_lines(struct strbuf *text, const struct strbuf *lines, size_t room)
@@ -153,6 +166,9 @@ apply_admin(const struct request *q)
 		apply_reply_error(q, &r);
 		return;
 	}
-	run(q, &c);
+	if (check_name(q, &c, &r) == REASON_NONE)
+		run(q, &c);
+	else
+		apply_reply_error(q, &r);
 	admin_free(&c);
 }

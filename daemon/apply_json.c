@@ -233,12 +233,15 @@ came_before(struct delivery *d, struct refusal *r)
 	uint32_t number;
 	char shown[64];
 
-	if (!key_of(d, &key))
+	if (!key_of(d, &key)) {
+		check_time(d, r);
 		return false;
+	}
 	repeats_expire(repeats, q->now_ms, EXPIRE_SLICE);
 	number = repeats_find(repeats, &key);
 	if (number == 0) {
-		take_key(d, &key, r);
+		if (check_time(d, r) == REASON_NONE)
+			take_key(d, &key, r);
 		return false;
 	}
 	if (!repeats_is_same(repeats, number, &key)) {
@@ -306,14 +309,12 @@ static enum reason
 open_message(struct delivery *d, struct refusal *r)
 {
 	const struct apply_options *o = &d->q->a->options;
-	enum reason reason;
 
 	if (d->bytes > o->json_bytes)
 		return refuse(r, REASON_LENGTH,
 		    "the JSON message has %zu bytes; the limit is %u (ingest.json_bytes)",
 		    d->bytes, o->json_bytes);
-	reason = json_batch_new(&d->batch, d->payload, d->bytes, r);
-	return reason == REASON_NONE ? check_time(d, r) : reason;
+	return json_batch_new(&d->batch, d->payload, d->bytes, r);
 }
 
 void

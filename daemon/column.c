@@ -100,6 +100,19 @@ registry_column_rename(struct registry *r, struct column *c, struct wire_text wo
 	return true;
 }
 
+void *
+registry_grow(void *at, size_t bytes, size_t more_bytes)
+{
+	char *grown = calloc(1, more_bytes);
+
+	if (grown == NULL)
+		return NULL;
+	if (bytes)
+		memcpy(grown, at, bytes);
+	free(at);
+	return grown;
+}
+
 bool
 registry_make_cells(struct column *c, uint32_t end)
 {
@@ -115,11 +128,10 @@ registry_make_cells(struct column *c, uint32_t end)
 	if (old == NULL)
 		return false;
 	c->old = old;
-	slot = realloc(c->slot, room * sizeof(*slot));
+	slot = registry_grow(c->slot, c->room * sizeof(*slot), room * sizeof(*slot));
 	if (slot == NULL)
 		return false;
 	c->slot = slot;
-	memset(slot + c->room, 0, (room - c->room) * sizeof(*slot));
 	c->room = room;
 	return true;
 }
@@ -240,22 +252,34 @@ has_child(
 	       series_of_slot(r, c->slot[cell]) == number;
 }
 
+/* Parts of a gauge are a list, which is walked for each that comes or goes: a worker must
+ * not make it long by itself. */
+#define SAME_GAUGE_MAX 64
+
+static enum reason
+check_same_gauge(const struct registry *r, const struct column *c, const struct series *s,
+    struct refusal *refusal)
+{
+	/* Twice would be two lines with one worker_id. */
+	uint32_t most = s->family->merge == MESSAGE_EACH ? 1 : SAME_GAUGE_MAX, cell;
+
+	if (registry_part_count(r, s, c, &cell) < most)
+		return REASON_NONE;
+	return refuse(refusal, REASON_DUPLICATE,
+	    "a series of '%s' is this worker's%s already, at cell %u", s->family->name,
+	    most > 1 ? " too often" : "", cell);
+}
+
 static enum reason
 check_room(const struct registry *r, const struct column *c, const struct series *s,
     struct refusal *refusal)
 {
-	uint32_t cell;
-
 	if (c->n_series >= r->limits.series_per_worker)
 		return refuse(refusal, REASON_LIMIT,
 		    "the worker has its %u series (limits.series_per_worker)",
 		    r->limits.series_per_worker);
-	/* Twice would be two lines with one worker_id. */
-	if (s->family->merge == MESSAGE_EACH && registry_part_find(r, s, c, &cell))
-		return refuse(refusal, REASON_DUPLICATE,
-		    "a series of '%s' is this worker's already, at cell %u",
-		    s->family->name, cell);
-	return REASON_NONE;
+	return s->family->kind == MESSAGE_GAUGE ? check_same_gauge(r, c, s, refusal)
+						: REASON_NONE;
 }
 
 enum reason

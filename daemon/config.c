@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "config_parts.h"
@@ -34,6 +35,23 @@ config_names_limits(const struct config *c)
 		.label_bytes = (uint32_t)c->limits.label_bytes,
 		.buckets = (uint32_t)c->limits.buckets,
 	};
+}
+
+char *
+config_port_file(const struct config *c)
+{
+	const char *socket = sp_ipc_path(c->ingest.address);
+	const char *folder = c->runtime_folder;
+	size_t n = strcspn(folder, ":"); /* systemd may name several */
+	char *path;
+
+	if (c->http.port_file[0] != '\0')
+		return strdup(c->http.port_file);
+	if (n == 0) {
+		folder = socket;
+		n = (size_t)(strrchr(socket, '/') - socket);
+	}
+	return asprintf(&path, "%.*s/http.port", (int)n, folder) < 0 ? NULL : path;
 }
 
 /* ---- What the table cannot say ------------------------------------------ */
@@ -126,16 +144,23 @@ check_port_file(const struct check *check)
 {
 	const char *path = check->c->http.port_file;
 	const char *socket = sp_ipc_path(check->c->ingest.address);
-	bool beside = path[0] == '\0' && check->c->runtime_folder[0] == '\0';
+	size_t n = strlen(socket);
+	char *used;
+	int rc = 0;
 
 	if (path[0] != '\0' && path[0] != '/')
 		return wrong(check, "http.port_file",
 		    "\"%.150s\" is not an absolute path, nor empty", path);
-	if (strcmp(path, socket) == 0 ||
-	    (beside && strcmp(strrchr(socket, '/'), "/http.port") == 0))
-		return wrong(check, "http.port_file",
-		    "this is the socket of ingest.address: another path is needed");
-	return 0;
+	used = config_port_file(check->c);
+	if (used == NULL)
+		return config_fail(check->e, "memory is out");
+	if (strncmp(used, socket, n) == 0 &&
+	    (used[n] == '\0' || strcmp(used + n, ".lock") == 0))
+		rc = wrong(check, "http.port_file",
+		    "%.150s is the %s of ingest.address: another path is needed", used,
+		    used[n] ? "lock" : "socket");
+	free(used);
+	return rc;
 }
 
 static int

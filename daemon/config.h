@@ -126,6 +126,10 @@ void config_free(struct config *c);
 int config_reload(struct config *c, const struct config_source *from,
     struct strbuf *changed, struct strbuf *waiting, struct config_error *e);
 
+/* The file for the port: the configured one, or http.port in the runtime folder. To be
+ * freed; NULL when memory is out. */
+char *config_port_file(const struct config *c);
+
 /* The limits that names and labels are checked with. */
 struct names_limits config_names_limits(const struct config *c);
 

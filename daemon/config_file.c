@@ -142,12 +142,18 @@ place(
 	    section ? section : "", section ? "." : "", name);
 }
 
-/* Name the known key that is nearest to the one at a place. */
+/* Name the known key that is nearest to the one at a place, or say how it is written. */
 static int
 fail_unknown(const char *where, const char *path, struct config_error *e)
 {
+	const struct config_key *written = config_find(path);
 	char nearest[KNOWN_ROOM] = "";
 	size_t least = SIZE_MAX;
+
+	if (written && written->section)
+		return config_fail(e,
+		    "%s: there is no such key at the top: write {\"%s\": {\"%s\": ...}}",
+		    where, written->section, written->name);
 
 	for (size_t i = 0; i < config_keys && config_table[i].name; i++) {
 		const struct config_key *k = &config_table[i];

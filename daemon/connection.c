@@ -176,12 +176,13 @@ take_payload(struct connection *c, const uint8_t *payload, size_t bytes)
 		}
 	}
 	c->peer.direct = c->state == STATE_REQ && backtrace == 4;
+	c->peer.unheard = c->state == STATE_PUSH || c->draining;
 	c->peer.has_request = c->state == STATE_REQ;
 	c->peer.request = backtrace ? sp_get_word(payload + backtrace - 4) : 0;
 	strbuf_reset(&in->reply);
 	apply_request(in->apply, &c->peer, payload + backtrace, bytes - backtrace, now_ms,
 	    &in->reply);
-	if (c->state == STATE_PUSH)
+	if (c->peer.unheard)
 		return VERDICT_NEXT;
 	if (in->reply.failed || in->reply.bytes == 0) {
 		refuse_connection(c, REASON_MEMORY, CAUSE_MEMORY, "memory is out");
@@ -355,19 +356,16 @@ drain(struct connection *c)
 {
 	struct evbuffer *rest = evbuffer_new();
 	size_t taken = 0;
-	int n;
+	int n = 1;
 
 	bufferevent_disable(c->stream, EV_READ | EV_WRITE);
 	if (rest == NULL)
 		return;
 	c->draining = true;
 	evbuffer_add_buffer(rest, bufferevent_get_input(c->stream));
-	while (take_all(c, rest) == VERDICT_MORE && taken < DRAIN_BYTES_MAX) {
-		evbuffer_drain(c->held, evbuffer_get_length(c->held));
+	while (take_all(c, rest) == VERDICT_MORE && n > 0 && taken < DRAIN_BYTES_MAX) {
 		n = evbuffer_read(rest, bufferevent_getfd(c->stream), READ_BYTES);
-		if (n <= 0)
-			break;
-		taken += (size_t)n;
+		taken += n > 0 ? (size_t)n : 0;
 	}
 	evbuffer_free(rest);
 }

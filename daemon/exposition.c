@@ -16,7 +16,7 @@ struct exposition {
 	uint32_t place; /* the level's number, during a slice */
 	char *copied;	/* the filter's texts */
 	size_t n_names;
-	struct wire_text *names;
+	struct wire_text *names; /* sorted */
 	const char *prefix;
 	size_t prefix_bytes;
 	char *name; /* in full, of the registry's family that comes next or is under way;
@@ -53,6 +53,12 @@ copy_text(char **at, struct wire_text t)
 	return copy;
 }
 
+static int
+by_text(const void *a, const void *b)
+{
+	return names_compare(*(const struct wire_text *)a, *(const struct wire_text *)b);
+}
+
 static bool
 copy_filter(struct exposition *e, const struct exposition_filter *filter)
 {
@@ -73,6 +79,7 @@ copy_filter(struct exposition *e, const struct exposition_filter *filter)
 	e->n_names = filter->n_names;
 	for (size_t i = 0; i < filter->n_names; i++)
 		e->names[i] = copy_text(&at, filter->names[i]);
+	qsort(e->names, e->n_names, sizeof(*e->names), by_text);
 	return true;
 }
 
@@ -113,10 +120,8 @@ exposition_free(struct exposition *e)
 static bool
 name_wanted(const struct exposition *e, struct wire_text name)
 {
-	for (size_t i = 0; i < e->n_names; i++)
-		if (wire_text_equal(e->names[i], name))
-			return true;
-	return e->n_names == 0;
+	return e->n_names == 0 ||
+	       bsearch(&name, e->names, e->n_names, sizeof(*e->names), by_text) != NULL;
 }
 
 /* ---- Lines ------------------------------------------------------------- */

@@ -62,6 +62,20 @@ registry_part_find(const struct registry *r, const struct series *s,
 	return false;
 }
 
+uint32_t
+registry_part_count(const struct registry *r, const struct series *s,
+    const struct column *c, uint32_t *ret_cell)
+{
+	uint32_t n = 0;
+
+	for (uint32_t at = s->at; at; at = part_at(r, at)->next)
+		if (part_at(r, at)->column == c->number) {
+			*ret_cell = part_at(r, at)->cell;
+			n++;
+		}
+	return n;
+}
+
 /* A visible part that was set: its value, else false. */
 static bool
 part_value(const struct registry *r, const struct part *part, double *ret_value,

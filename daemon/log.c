@@ -206,3 +206,19 @@ log_catch_up(struct log *l, uint64_t now_ms, bool at_once)
 		l->flooded--;
 	}
 }
+
+uint64_t
+log_due_ms(const struct log *l, uint64_t now_ms)
+{
+	uint64_t due_ms = UINT64_MAX;
+
+	if (l == NULL || l->flooded == 0)
+		return UINT64_MAX;
+	for (size_t i = 0; i < LOG_CAUSES; i++) {
+		const struct cause *c = &l->causes[i];
+
+		if (c->left_out > 0 && c->since_ms + LIMITED_MS < due_ms)
+			due_ms = c->since_ms + LIMITED_MS;
+	}
+	return due_ms > now_ms ? due_ms - now_ms : 0;
+}

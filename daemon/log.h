@@ -36,6 +36,8 @@ void log_line(struct log *l, enum log_level level, const char *format, ...)
  * one, if that is a second ago, or at once (the end of the log). Cheap when none were.
  */
 void log_catch_up(struct log *l, uint64_t now_ms, bool at_once);
+/* Milliseconds until log_catch_up() has something to say; UINT64_MAX: nothing. */
+uint64_t log_due_ms(const struct log *l, uint64_t now_ms);
 
 /* cause: a small number of the module's; lines of one cause share a budget. */
 #define LOG_CAUSES 64

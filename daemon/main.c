@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <getopt.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "server.h"
 
 #define DEFAULT_FILE "/etc/dynamo-metricsd.json"
+
+/* From this size on, memory comes from the kernel and goes back to it: what of a table is
+ * not in use takes none, however many tables were freed before. Slices of a page are
+ * smaller, as they come and go all the time. */
+#define TABLE_BYTES (256 << 10)
 
 #ifndef DYNAMO_METRICS_VERSION
 #define DYNAMO_METRICS_VERSION "unknown"
@@ -102,6 +109,21 @@ log_warning(void *arg, const char *text)
 	log_line(arg, LOG_LEVEL_WARNING, "config: %s", text);
 }
 
+/* SIG_BLOCK: the signals of a server wait; SIG_UNBLOCK: they do not. */
+static void
+hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(how, &set, NULL);
+}
+
+/* A signal that comes before the server handles it, or when it does not any more, must
+ * not end the process by itself. */
 static enum exit_status
 serve(struct config *config, const struct config_source *source)
 {
@@ -114,13 +136,18 @@ serve(struct config *config, const struct config_source *source)
 	    is_missing(source) ? " is not there: all is at its default" : "");
 	config_warn(config, source->environment, log_warning, log);
 	server_want_fds(config, log);
+	hold_signals(SIG_BLOCK);
 	s = server_new(config, source, log, error);
 	if (s == NULL) {
 		fprintf(stderr, "dynamo-metricsd: %s\n", error);
 		goto out;
 	}
-	if (server_handle_signals(s) == 0 && server_run(s) == 0)
+	if (server_handle_signals(s) != 0)
+		goto out;
+	hold_signals(SIG_UNBLOCK);
+	if (server_run(s) == 0)
 		status = EXIT_OK;
+	hold_signals(SIG_BLOCK);
 out:
 	server_free(s);
 	log_free(log);
@@ -163,6 +190,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "dynamo-metricsd: %s\n", error.text);
 		return EXIT_ERROR;
 	}
+	mallopt(M_MMAP_THRESHOLD, TABLE_BYTES);
 	status = arguments.check ? say_right(&config, &source) : serve(&config, &source);
 	config_free(&config);
 	return (int)status;

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
-#include <stdio.h>
-
-#include "sp.h"
-
 #define OTHER_FDS 64 /* files, the loop, both listeners, what libraries open */
 
 struct registry_limits
@@ -58,23 +54,6 @@ options_http(const struct config *c, struct http_options *o)
 	o->live_path = c->http.live_path;
 	o->health.starting_ready = c->http.starting_ready;
 	o->health.endpoints = c->http.endpoints;
-}
-
-char *
-options_port_file(const struct config *c)
-{
-	const char *socket = sp_ipc_path(c->ingest.address);
-	const char *folder = c->runtime_folder;
-	size_t n = strcspn(folder, ":"); /* systemd may name several */
-	char *path;
-
-	if (c->http.port_file[0] != '\0')
-		return strdup(c->http.port_file);
-	if (n == 0) {
-		folder = socket;
-		n = (size_t)(strrchr(socket, '/') - socket);
-	}
-	return asprintf(&path, "%.*s/http.port", (int)n, folder) < 0 ? NULL : path;
 }
 
 uint64_t

@@ -19,10 +19,6 @@ void options_apply(const struct config *c, struct apply_options *o);
 void options_ingest(const struct config *c, struct ingest_options *o);
 void options_http(const struct config *c, struct http_options *o);
 
-/* The file for the port: the configured one, or http.port in the runtime folder. To be
- * freed; NULL when memory is out. */
-char *options_port_file(const struct config *c);
-
 /* How many descriptors a configuration may come to need. */
 uint64_t options_fds(const struct config *c);
 

@@ -244,11 +244,10 @@ make_metrics(struct column *c, uint32_t id)
 		return true;
 	while (room <= id)
 		room *= 2;
-	metric = realloc(c->metric, room * sizeof(struct column_metric *));
+	metric = registry_grow(c->metric, c->metric_room * sizeof(struct column_metric *),
+	    room * sizeof(struct column_metric *));
 	if (metric == NULL)
 		return false;
-	for (uint32_t i = c->metric_room; i < room; i++)
-		metric[i] = NULL;
 	c->metric = metric;
 	c->metric_room = room;
 	return true;
@@ -276,6 +275,10 @@ registry_define_metric(struct registry *r, struct column *c,
 	if (before && !is_named(before, m))
 		return refuse(refusal, REASON_DUPLICATE,
 		    "the metric number %u is '%s' already", m->id, before->family->name);
+	if (before == NULL && c->n_metrics >= r->limits.series_per_worker)
+		return refuse(refusal, REASON_LIMIT,
+		    "the worker has its %u metrics (limits.series_per_worker)",
+		    r->limits.series_per_worker);
 	reason = resolve(r, m, &metric, &made, refusal);
 	if (reason != REASON_NONE)
 		return reason;

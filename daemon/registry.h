@@ -29,8 +29,8 @@ struct registry_limits {
 	uint32_t families;
 	uint32_t series; /* a histogram's child is one series, like any other */
 	uint32_t series_per_family;
-	uint32_t series_per_worker;
-	uint32_t series_per_uid; /* that one uid made */
+	uint32_t series_per_worker; /* as many metrics, too */
+	uint32_t series_per_uid;    /* that one uid made */
 };
 
 #define REGISTRY_DEFAULT_LIMITS \

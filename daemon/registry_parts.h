@@ -111,11 +111,18 @@ void registry_part_remove(
 /* False if the column has no part. */
 bool registry_part_find(const struct registry *r, const struct series *s,
     const struct column *c, uint32_t *ret_cell);
+/* How many parts the column has, and the cell of its last. */
+uint32_t registry_part_count(const struct registry *r, const struct series *s,
+    const struct column *c, uint32_t *ret_cell);
 
 /* ---- column.c ---- */
 
 /* Release what a resolved metric holds but its family, and it; NULL is fine. */
 void registry_unresolve(struct registry *r, struct column_metric *metric);
+
+/* As realloc(), with zeros behind what was there. They are not written: what no number
+ * has been in yet takes no memory, so that a high number takes little. */
+void *registry_grow(void *at, size_t bytes, size_t more_bytes);
 
 /* The cells of a series of the family, in a column. */
 uint32_t registry_cells_of(const struct family *family);

@@ -99,7 +99,11 @@ registry_retained_remove(struct registry *r, const struct message_metric *m,
 	bare = *m;
 	if (!(given & REGISTRY_GIVEN_KIND))
 		bare.kind = MESSAGE_COUNTER;
+	if (!(given & REGISTRY_GIVEN_BOUNDS))
+		bare.n_bounds = 0;
 	reason = names_check_metric(&bare, &r->limits.names, refusal);
+	if (reason == REASON_NONE)
+		reason = naming_check_labels(&r->naming, &bare, refusal);
 	family = reason == REASON_NONE ? families_find(&r->families, m->name) : NULL;
 	if (family == NULL)
 		return reason;
@@ -125,6 +129,7 @@ struct matching {
 	bool nowhere;	/* nothing is at that level */
 	struct strbuf line;
 	struct strbuf wanted; /* scratch: a label as a line has it */
+	bool failed;	      /* there was no memory for one of both */
 	struct strbuf *lines;
 	uint32_t n_lines;
 	struct registry_removed removed;
@@ -154,17 +159,25 @@ put_line(struct matching *m, const struct series *s, struct wire_text worker)
 	}
 	if (schema->literal[schema->n + 1] > 0)
 		strbuf_addc(out, '}');
+	m->failed |= out->failed;
 }
 
-/*
- * Looked for in the line as it is printed: there a quote within a value has a backslash
- * before it, so that name="value" behind a brace or comma is that label and nothing else.
- */
+/* Behind the label that stands behind at: the quote that ends its value is the first one
+ * that no backslash escapes. */
+static const char *
+label_end(const char *at)
+{
+	for (at = strchr(at, '"') + 1; *at != '"'; at++)
+		at += *at == '\\';
+	return at + 1;
+}
+
+/* Looked for in the line as it is printed. */
 static bool
 line_has(struct matching *m, struct wire_text name, struct wire_text value)
 {
-	const char *at = m->line.at, *found;
 	struct strbuf *wanted = &m->wanted;
+	const char *at;
 
 	strbuf_reset(wanted);
 	strbuf_add(wanted, name.at, name.bytes);
@@ -173,12 +186,14 @@ line_has(struct matching *m, struct wire_text name, struct wire_text value)
 		texts_escape(wanted, value, true);
 		strbuf_addc(wanted, '"');
 	}
+	m->failed |= wanted->failed;
 	if (wanted->failed || m->line.failed)
 		return false;
-	while ((found = strstr(at, wanted->at)) != NULL &&
-	       (found == m->line.at || strchr("{,", found[-1]) == NULL))
-		at = found + 1;
-	return value.bytes ? found != NULL : found == NULL;
+	at = m->line.at + strcspn(m->line.at, "{");
+	for (; *at == '{' || *at == ','; at = label_end(at))
+		if (strncmp(at + 1, wanted->at, wanted->bytes) == 0)
+			return value.bytes > 0;
+	return value.bytes == 0;
 }
 
 static bool
@@ -279,21 +294,30 @@ match_series(struct matching *m, uint32_t number)
 	}
 }
 
-/* The family of a name as a person writes it, with the prefix or without. */
+static struct family *
+find_bare(struct registry *r, struct wire_text name)
+{
+	struct message_metric named = { .name = name };
+	const struct message_metric *m = &named;
+	struct naming_metric room;
+
+	if (naming_metric(&r->naming, &r->limits.names, &m, &room, NULL) != REASON_NONE)
+		return NULL;
+	return families_find(&r->families, m->name);
+}
+
+/* The family of a name as a person writes it, with the prefix or without: a name as it is
+ * on the page is never taken for another. */
 static struct family *
 find_family(struct registry *r, struct wire_text name)
 {
 	const char *prefix = naming_prefix(&r->naming);
 	size_t n = strlen(prefix);
-	struct message_metric named = { .name = name };
-	const struct message_metric *m = &named;
-	struct naming_metric room;
+	struct family *family = NULL;
 
 	if (name.bytes > n && memcmp(name.at, prefix, n) == 0)
-		named.name = (struct wire_text){ name.at + n, name.bytes - n };
-	if (naming_metric(&r->naming, &r->limits.names, &m, &room, NULL) != REASON_NONE)
-		return NULL;
-	return families_find(&r->families, m->name);
+		family = find_bare(r, (struct wire_text){ name.at + n, name.bytes - n });
+	return family ? family : find_bare(r, name);
 }
 
 void
@@ -313,8 +337,8 @@ registry_remove_matching(struct registry *r, const struct registry_removal *what
 		m.family->live--;
 		registry_family_settle(r, m.family);
 	}
-	if (lines && (m.line.failed || m.wanted.failed))
-		lines->failed = true;
+	if (lines)
+		lines->failed |= m.failed;
 	strbuf_free(&m.line);
 	strbuf_free(&m.wanted);
 	*ret = m.removed;

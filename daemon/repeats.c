@@ -287,9 +287,3 @@ repeats_count(const struct repeats *r)
 {
 	return r->keys.live;
 }
-
-uint64_t
-repeats_next_ms(const struct repeats *r)
-{
-	return deadlines_next_ms(&r->ends);
-}

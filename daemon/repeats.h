@@ -74,8 +74,6 @@ void repeats_drop(struct repeats *r, uint32_t number);
 
 /* Forget up to most keys that have ended. */
 void repeats_expire(struct repeats *r, uint64_t now_ms, uint32_t most);
-/* How many there are, and when the next one ends (UINT64_MAX: none). */
 uint32_t repeats_count(const struct repeats *r);
-uint64_t repeats_next_ms(const struct repeats *r);
 
 #endif /* REPEATS_H */

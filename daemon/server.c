@@ -44,7 +44,7 @@ struct server {
 	struct port_file port_file;
 	int wake; /* an eventfd: whoever writes to it stops the server */
 	struct event *wake_event;
-	struct event *lease; /* when apply has something to do */
+	struct event *lease; /* when apply or the log has something to do */
 	uint64_t lease_ms;   /* what it is set to */
 	struct event *signal[SIGNALS];
 	enum stopping stopping;
@@ -180,7 +180,7 @@ on_lease(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	turn_ms(&s->turn); /* apply_tick() comes at the end of the turn */
+	turn_ms(&s->turn); /* what is due is done at the end of the turn */
 }
 
 /* A timer that is set and earlier is left as it is: it only wakes the loop once more. */
@@ -188,9 +188,12 @@ static void
 set_lease_timer(struct server *s)
 {
 	uint64_t now_ms = turn_ms(&s->turn);
+	uint64_t log_ms = log_due_ms(s->log, now_ms);
 	uint64_t ms = apply_due_ms(s->apply, now_ms);
 	struct timeval tv;
 
+	if (log_ms < ms)
+		ms = log_ms;
 	if (ms == UINT64_MAX ||
 	    (event_pending(s->lease, EV_TIMEOUT, NULL) && s->lease_ms <= now_ms + ms))
 		return;
@@ -217,8 +220,8 @@ take_turn(struct server *s, int flags)
 	if (s->http)
 		http_turn(s->http);
 	apply_tick(s->apply, turn_ms(&s->turn));
-	set_lease_timer(s);
 	log_catch_up(s->log, turn_ms(&s->turn), false);
+	set_lease_timer(s);
 	busy_seconds = turn_end(&s->turn);
 	self_observe(s->self, SELF_LOOP_TURN, 0, 0, busy_seconds);
 	return 0;
@@ -360,7 +363,7 @@ open_ingest(struct server *s, char *error)
 static int
 write_port_file(struct server *s, char *error)
 {
-	char *path = options_port_file(s->config);
+	char *path = config_port_file(s->config);
 	int rc = -1;
 
 	if (path)

@@ -25,7 +25,7 @@ strbuf_reset(struct strbuf *s)
 bool
 strbuf_reserve(struct strbuf *s, size_t n)
 {
-	size_t room = s->room ? s->room : 256;
+	size_t room = s->room ? s->room : n < 256 ? 256 : n + 1;
 	char *at;
 
 	if (s->failed || n > LONGEST) {

@@ -114,8 +114,6 @@ static const struct {
 	    "'log_level' has no 'name'" },
 	{ "{\"command\":\"remove\"}", REASON_FIELD, "'name' has to be a string" },
 	{ "{\"command\":\"remove\",\"name\":1}", REASON_FIELD, "'name' has to be" },
-	{ "{\"command\":\"remove\",\"name\":\"\"}", REASON_NAME, "''" },
-	{ "{\"command\":\"remove\",\"name\":\"a b\"}", REASON_NAME, "'a b'" },
 	{ "{\"command\":\"remove\",\"name\":\"x\",\"dry_run\":1}", REASON_FIELD,
 	    "'dry_run'" },
 	{ "{\"command\":\"remove\",\"name\":\"x\",\"namespace\":1}", REASON_FIELD,

@@ -526,6 +526,24 @@ START_TEST(expose_gives_the_text_and_status_the_workers)
 }
 END_TEST
 
+START_TEST(no_page_is_made_for_a_peer_that_gets_no_reply)
+{
+	void (*const puts[])(
+	    struct wire_writer *) = { put_expose_runtime, message_put_status };
+	uint8_t bytes[64];
+	struct wire_writer w;
+
+	b->peer.unheard = true;
+	for (size_t i = 0; i < 2; i++) {
+		wire_writer_init(&w, bytes, sizeof(bytes));
+		puts[i](&w);
+		apply_request(t->apply, &b->peer, bytes, w.bytes, t->now_ms, &t->reply);
+		ck_assert_uint_eq(t->reply.bytes, 0);
+	}
+	ck_assert_ptr_null(strstr(t->logged.at, "refused"));
+}
+END_TEST
+
 START_TEST(expose_over_the_message_limit_is_refused_with_advice)
 {
 	struct apply_options o = { .store = TALK_STORE,
@@ -659,6 +677,7 @@ main(void)
 	tcase_add_test(c, a_successor_takes_the_name_of_a_disconnected_worker);
 	tcase_add_test(c, a_bad_wish_is_refused);
 	tcase_add_test(c, expose_gives_the_text_and_status_the_workers);
+	tcase_add_test(c, no_page_is_made_for_a_peer_that_gets_no_reply);
 	tcase_add_test(c, expose_over_the_message_limit_is_refused_with_advice);
 	tcase_add_test(c, refusals_are_counted_by_reason_and_logged_with_who);
 	tcase_add_test(c, no_peer_can_fill_the_log);

@@ -291,6 +291,18 @@ START_TEST(remove_tells_what_left_and_what_begins_again)
 }
 END_TEST
 
+START_TEST(remove_takes_a_name_as_the_naming_does)
+{
+	static const char remove_ab[] = "{\"command\":\"remove\",\"name\":\"a b\"}";
+	struct naming naming = { .component = true };
+
+	check_says(ask(root, remove_ab, MESSAGE_ERROR), "'a b' cannot be");
+	ck_assert(registry_set_naming(t->registry, &naming));
+	talk_json(t, "{\"metrics\":[{\"name\":\"a b\",\"type\":\"counter\"}]}");
+	check_says(ask(root, remove_ab, MESSAGE_TEXT), "\"removed\":1");
+}
+END_TEST
+
 START_TEST(remove_lists_no_more_than_a_message_holds)
 {
 	struct apply_options o = {
@@ -470,6 +482,7 @@ suite(void)
 	tcase_add_test(c, tail_after_another_daemons_number_begins_with_what_is_kept);
 	tcase_add_test(c, tail_says_when_there_is_more_than_a_message_holds);
 	tcase_add_test(c, remove_tells_what_left_and_what_begins_again);
+	tcase_add_test(c, remove_takes_a_name_as_the_naming_does);
 	tcase_add_test(c, remove_lists_no_more_than_a_message_holds);
 	tcase_add_test(c, a_removal_that_fails_for_want_of_memory_removes_nothing);
 	tcase_add_test(c, tail_and_log_level_do_without_memory_or_say_so);

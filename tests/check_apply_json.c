@@ -344,6 +344,33 @@ START_TEST(only_the_shape_that_is_given_has_to_fit)
 }
 END_TEST
 
+START_TEST(buckets_that_were_not_given_are_no_reason_to_keep_a_histogram)
+{
+	struct registry_limits few = REGISTRY_DEFAULT_LIMITS;
+
+	must_be_done(t, METRICS("{\"name\":\"h\",\"type\":\"histogram\",\"observe\":1}"));
+	few.names.buckets = 5;
+	registry_set_limits(t->registry, &few);
+	must_be_done(
+	    t, METRICS("{\"name\":\"h\",\"type\":\"histogram\",\"remove\":true}"));
+	ck_assert_str_eq(talk_page(t, ""), "");
+}
+END_TEST
+
+START_TEST(a_constant_label_is_refused_beside_remove_too)
+{
+	char *constant[] = { "cluster", "east", NULL };
+	struct naming naming = { .labels = constant };
+
+	ck_assert(registry_set_naming(t->registry, &naming));
+	must_be_done(t, METRICS(INC));
+	must_be_refused(t,
+	    METRICS("{\"name\":\"c\",\"labels\":{\"cluster\":\"east\"},\"remove\":true}"),
+	    "\"reason\":\"reserved\"");
+	ck_assert(page_has(t, "dynamo_c{cluster=\"east\"} 1\n"));
+}
+END_TEST
+
 #define ADD(test) tcase_add_test(c, test)
 #define ADD_ROWS(test, rows) \
 	tcase_add_loop_test(c, test, 0, (int)(sizeof(rows) / sizeof((rows)[0])))
@@ -373,5 +400,7 @@ main(void)
 	ADD(a_removed_gauge_leaves_the_parts_of_workers);
 	ADD(a_counter_that_live_workers_define_stays);
 	ADD(only_the_shape_that_is_given_has_to_fit);
+	ADD(buckets_that_were_not_given_are_no_reason_to_keep_a_histogram);
+	ADD(a_constant_label_is_refused_beside_remove_too);
 	return suite_run(s);
 }

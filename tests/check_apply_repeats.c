@@ -193,6 +193,21 @@ START_TEST(a_time_outside_the_window_is_refused)
 }
 END_TEST
 
+START_TEST(a_repeat_is_answered_when_its_time_is_over)
+{
+	char *message = strdup(at_time(-500000, "a"));
+
+	must_be_done(t, message);
+	pass_ms(t, 200000);
+	must_be_done(t, message);
+	ck_assert(page_has(t, "dynamo_c 1\n"));
+	pass_ms(t, 400000);
+	must_be_refused(t, message, "behind the daemon's clock");
+	ck_assert(page_has(t, "dynamo_c 1\n"));
+	free(message);
+}
+END_TEST
+
 /* As long as its time is within the window, so long must it be known. */
 START_TEST(a_message_from_the_future_is_known_for_longer)
 {
@@ -361,6 +376,7 @@ main(void)
 	ADD(what_was_refused_altogether_is_not_remembered);
 	ADD(a_message_is_known_for_the_window_and_not_for_ever);
 	ADD(a_time_outside_the_window_is_refused);
+	ADD(a_repeat_is_answered_when_its_time_is_over);
 	ADD(a_message_from_the_future_is_known_for_longer);
 	ADD(no_message_is_forgotten_early_for_want_of_room);
 	ADD(without_a_window_nothing_is_remembered);

@@ -230,7 +230,9 @@ static const struct {
 	    "the nearest one is \"ingest.address\"" },
 	{ "{\"htpp\": {}}", NULL,
 	    "htpp: there is no such key; the nearest one is \"http\"" },
-	{ "{\"http.port\": 1}", NULL, "the nearest one is \"http.port\"" },
+	{ "{\"http.port\": 1}", NULL,
+	    ":1: http.port: there is no such key at the top: write {\"http\": {\"port\": "
+	    "...}}" },
 	{ "{\n \"ingest\": {\"lease_ms\": 5000},\n \"http\": {\n  \"host\": "
 	  "\"port\",\n  \"port\"\n : \"8081\"}}",
 	    NULL, ":5: http.port: a whole number is expected, not a text" },
@@ -326,9 +328,15 @@ static const struct {
 	    "http.port_file: \"http.port\" is not an absolute path, nor empty" },
 	{ "{\"http\": {\"port_file\": \"/x/a.ipc\"}}",
 	    "DYN_METRICSD_ADDRESS=ipc:///x/a.ipc",
-	    "http.port_file: this is the socket of ingest.address" },
+	    "http.port_file: /x/a.ipc is the socket of ingest.address" },
+	{ "{\"http\": {\"port_file\": \"/x/a.ipc.lock\"}}",
+	    "DYN_METRICSD_ADDRESS=ipc:///x/a.ipc",
+	    "http.port_file: /x/a.ipc.lock is the lock of ingest.address" },
 	{ NULL, "DYN_METRICSD_ADDRESS=ipc:///x/http.port",
-	    "http.port_file: this is the socket of ingest.address" },
+	    "http.port_file: /x/http.port is the socket of ingest.address" },
+	{ "{\"ingest\": {\"address\": \"ipc:///x/http.port\"}}",
+	    "RUNTIME_DIRECTORY=/x:/y",
+	    "http.port_file: /x/http.port is the socket of ingest.address" },
 };
 
 START_TEST(a_mistake_is_named_with_its_place)

@@ -141,12 +141,17 @@ START_TEST(the_end_of_a_flood_is_said)
 
 	log_catch_up(NULL, 0, true);
 	log_catch_up(l, 0, true);
+	ck_assert_uint_eq(log_due_ms(NULL, 0), UINT64_MAX);
+	ck_assert_uint_eq(log_due_ms(l, 0), UINT64_MAX);
 	for (uint64_t now_ms = 0; now_ms < 10; now_ms++)
 		log_limited(l, LOG_LEVEL_WARNING, 7, now_ms, "flood %d", (int)now_ms);
 	log_limited(l, LOG_LEVEL_INFO, 8, 5, "a line of its own");
 	log_catch_up(l, 999, false);
 	ck_assert_uint_eq(lines.n, 2);
+	ck_assert_uint_eq(log_due_ms(l, 400), 600);
+	ck_assert_uint_eq(log_due_ms(l, 1001), 0);
 	log_catch_up(l, 1000, false);
+	ck_assert_uint_eq(log_due_ms(l, 1000), UINT64_MAX);
 	ck_assert_uint_eq(lines.n, 3);
 	ck_assert_str_eq(lines.last, "warning: log: left out: 9 more like \"flood 0\"");
 	log_catch_up(l, 5000, true);

@@ -226,6 +226,26 @@ START_TEST(the_same_series_twice_in_one_worker_is_refused_for_each)
 }
 END_TEST
 
+START_TEST(the_same_series_is_a_workers_64_times_and_no_more)
+{
+	struct talk_metric m = gauge(MESSAGE_SUM);
+
+	for (uint32_t cell = 0; cell < 64; cell++) {
+		talk_define(a, &m, "", cell);
+		ck_assert_int_eq(talk_refused(t), REASON_NONE);
+		talk_set(a, cell, 1);
+	}
+	talk_define(b, &m, "", 0);
+	ck_assert_int_eq(talk_refused(t), REASON_NONE);
+	talk_child(a, 0, "", 64);
+	ck_assert_int_eq(talk_refused(t), REASON_DUPLICATE);
+	PAGE("# TYPE dynamo_g gauge\ndynamo_g{namespace=\"ns\"} 64\n");
+	talk_remove(a, 9);
+	talk_child(a, 0, "", 64);
+	ck_assert_int_eq(talk_refused(t), REASON_NONE);
+}
+END_TEST
+
 START_TEST(a_gauge_leaves_with_its_last_setter)
 {
 	struct talk_metric m = gauge(MESSAGE_SUM);
@@ -408,6 +428,28 @@ START_TEST(limits_of_series_and_families_hold)
 	m.name = "z";
 	talk_define(a, &m, NULL, 0);
 	ck_assert_int_eq(talk_refused(t), REASON_LIMIT);
+}
+END_TEST
+
+START_TEST(metrics_without_children_have_a_limit_too)
+{
+	struct registry_limits limits = REGISTRY_DEFAULT_LIMITS;
+	struct talk_metric m = { .kind = MESSAGE_COUNTER, .level = "", .name = "x" };
+
+	talk_free(t);
+	limits.series_per_worker = 2;
+	t = talk_new(&limits, NULL);
+	a = talk_worker(t, 1);
+	talk_hello(a, "a");
+	for (m.id = 0; m.id < 2; m.id++) {
+		talk_define(a, &m, NULL, 0);
+		ck_assert_int_eq(talk_refused(t), REASON_NONE);
+	}
+	talk_define(a, &m, NULL, 0);
+	ck_assert_int_eq(talk_refused(t), REASON_LIMIT);
+	m.id = 0;
+	talk_define(a, &m, NULL, 0);
+	ck_assert_int_eq(talk_refused(t), REASON_NONE);
 }
 END_TEST
 
@@ -613,6 +655,7 @@ main(void)
 	    c, last_shows_what_was_set_last_and_the_next_latest_when_that_worker_dies);
 	tcase_add_test(c, each_shows_one_series_per_worker_in_its_place_among_the_labels);
 	tcase_add_test(c, the_same_series_twice_in_one_worker_is_refused_for_each);
+	tcase_add_test(c, the_same_series_is_a_workers_64_times_and_no_more);
 	tcase_add_test(c, a_gauge_leaves_with_its_last_setter);
 	tcase_add_test(c, labels_are_sorted_and_escaped_and_empty_ones_left_out);
 	tcase_add_test(c, a_plain_series_and_a_vector_share_a_family);
@@ -623,6 +666,7 @@ main(void)
 	tcase_add_loop_test(c, the_daemons_own_names_cannot_be_taken, 0, 4);
 	tcase_add_test(c, a_refused_child_leaves_no_series_behind);
 	tcase_add_test(c, limits_of_series_and_families_hold);
+	tcase_add_test(c, metrics_without_children_have_a_limit_too);
 	tcase_add_test(c, cells_are_numbered_densely);
 	tcase_add_test(c, cells_stay_dense_by_what_was_once_in_use);
 	tcase_add_test(c, a_child_without_its_metric_or_with_other_labels_is_refused);

@@ -174,6 +174,17 @@ START_TEST(labels_match_as_they_are_and_nothing_else_does)
 }
 END_TEST
 
+START_TEST(a_value_that_ends_like_the_beginning_of_a_label_is_none)
+{
+	send_json("{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"k\":\",j=\",\"m\":"
+		  "\"1\"}}");
+	take_away("c", "", "j", ",m=", true);
+	check_removed(0, 0, "");
+	take_away("c", "", "j", "", true);
+	check_removed(1, 0, "dynamo_c{k=\",j=\",m=\"1\"}\n");
+}
+END_TEST
+
 START_TEST(all_given_labels_have_to_match)
 {
 	struct wire_text names[] = { wire_text("j"), wire_text("k") },
@@ -203,6 +214,19 @@ START_TEST(a_name_that_nobody_has_removes_nothing)
 	check_removed(0, 0, "");
 	take_away("dynamo_metricsd_workers", "", NULL, NULL, false);
 	check_removed(0, 0, "");
+}
+END_TEST
+
+START_TEST(a_name_may_begin_as_the_prefix_does)
+{
+	count_at("", "dynamo_c", "1", 1);
+	take_away("dynamo_c", "", NULL, NULL, true);
+	check_removed(1, 0, "dynamo_dynamo_c{k=\"1\"}\n");
+	count_at("", "c", "1", 1);
+	take_away("dynamo_c", "", NULL, NULL, true);
+	check_removed(1, 0, "dynamo_c{k=\"1\"}\n");
+	take_away("dynamo_dynamo_c", "", NULL, NULL, true);
+	check_removed(1, 0, "dynamo_dynamo_c{k=\"1\"}\n");
 }
 END_TEST
 
@@ -350,6 +374,36 @@ START_TEST(removal_without_memory_is_removal_without_lines)
 }
 END_TEST
 
+START_TEST(it_is_told_when_there_was_no_memory_to_compare_a_series)
+{
+	char longer[301] = { 0 };
+
+	memset(longer, 'x', 300);
+	for (size_t n = 0; failing_more(n); n++) {
+		count_at("", "c", longer, 5);
+		count_at("", "c", "1", 5);
+		failing_after(n);
+		take_away("c", "", "k", "1", false);
+		if (removed.removed == 0)
+			ck_assert(lines.failed);
+		if (failing_end())
+			strbuf_free(&lines);
+		take_away("c", "", NULL, NULL, false);
+	}
+	for (size_t n = 0; failing_more(n); n++) {
+		count_at("", "c", longer, 5);
+		count_at("", "c", "1", 5);
+		failing_after(n);
+		take_away("c", "", NULL, NULL, false);
+		if (removed.removed < 2)
+			ck_assert(lines.failed);
+		if (failing_end())
+			strbuf_free(&lines);
+		take_away("c", "", NULL, NULL, false);
+	}
+}
+END_TEST
+
 /* ---- By their worker -------------------------------------------------- */
 
 START_TEST(what_a_worker_removes_is_counted_when_nobody_else_has_it)
@@ -384,8 +438,10 @@ main(void)
 	tcase_add_test(c, a_level_is_the_place_and_all_below_it);
 	tcase_add_loop_test(c, labels_match_as_they_are_and_nothing_else_does, 0,
 	    (int)(sizeof(labels) / sizeof(labels[0])));
+	tcase_add_test(c, a_value_that_ends_like_the_beginning_of_a_label_is_none);
 	tcase_add_test(c, all_given_labels_have_to_match);
 	tcase_add_test(c, a_name_that_nobody_has_removes_nothing);
+	tcase_add_test(c, a_name_may_begin_as_the_prefix_does);
 	tcase_add_test(c, what_live_workers_define_starts_again_and_counts_on);
 	tcase_add_test(c, a_gauge_of_live_workers_is_as_if_nobody_had_set_it);
 	tcase_add_test(c, one_workers_line_of_an_each_gauge_can_be_named);
@@ -393,5 +449,6 @@ main(void)
 	tcase_add_test(c, removal_knows_the_second_naming_and_constant_labels);
 	tcase_add_test(c, what_a_worker_removes_is_counted_when_nobody_else_has_it);
 	tcase_add_test(c, removal_without_memory_is_removal_without_lines);
+	tcase_add_test(c, it_is_told_when_there_was_no_memory_to_compare_a_series);
 	return suite_run(s);
 }

@@ -101,6 +101,8 @@ class Remove(Administration):
                 ["dynamo_metricsd_workers"]):
             with self.subTest(words):
                 self.expect(REFUSED, "remove", *words, says="no such series", **self.address)
+        self.assertEqual(json.loads(self.expect(REFUSED, "remove", "other", "--json",
+            says="no such series", **self.address))["removed"], 0)
         self.expect(REFUSED, "remove", "a b", says="refused: name: ", **self.address)
         self.assertEqual(self.running.value(LINE), 14)
 

@@ -101,6 +101,14 @@ class Bridge(Ctl):
         self.expect(OK, "-a", url, "send", COUNT)
         self.assertEqual(self.running.value(LINE), 14)
 
+    def test_a_file_where_it_is_to_listen_is_left_alone(self):
+        path = os.path.join(self.folder_path, "file")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("precious")
+        self.expect(USAGE, "bridge", "ipc://" + path, says="not a socket", **self.address)
+        with open(path, encoding="ascii") as file:
+            self.assertEqual(file.read(), "precious")
+
     def test_where_it_cannot_listen_is_told(self):
         # Libnanomsg forgets memory when it cannot.
         self.address["ASAN_OPTIONS"] = "detect_leaks=0"

@@ -23,7 +23,7 @@ NOBODY = 65534
 
 # Reasons that nobody can provoke from outside, and where they are proved instead.
 NOT_FROM_OUTSIDE = {
-    "memory": "needs an allocation that fails: check_failing_* and check_client_memory",
+    "memory": "needs an allocation that fails: check_registry_failing, check_client_memory",
     "session": "this version has no use for it",
 }
 
@@ -488,10 +488,15 @@ def a_series_too_many_in_a_family(s):
 
 @refused("limit", limits_series_per_worker=3)
 def a_series_too_many_for_a_worker(s):
-    s.define(metric("taken_total", level=LEVEL), child(0, 0),
-        metric("latency", 1, HISTOGRAM, level=LEVEL, bounds=[0.25, 1]), child(1, 1),
-        metric("depth", 2, GAUGE, MIN, level=LEVEL), child(2, 5))
-    return s.define(metric("x_total", 3), child(3, 6))
+    s.define(metric("x_total", variable=["i"]), *(child(0, i, [str(i)]) for i in range(3)))
+    s.settled()
+    return s.define(child(0, 3, ["3"]))
+
+
+@refused("limit", limits_series_per_worker=3)
+def a_metric_too_many_for_a_worker(s):
+    s.define(*(metric(f"x{i}_total", i) for i in range(3)))
+    return s.define(metric("x3_total", 3))
 
 
 @refused("limit", limits_series_per_uid=3)

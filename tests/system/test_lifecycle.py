@@ -5,13 +5,21 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 
-from harness import Daemon, SystemTest, wait_for
+from harness import CTL, Daemon, SystemTest, wait_for
 
 ENDPOINT = ("dynamo", "backend", "generate")
 
 
 class Stopping(SystemTest):
+    def fill(self, daemon):
+        """Make some ten thousands of series."""
+        messages = [{"metrics": [{"name": f"m_{i}_{k}", "type": "counter"}
+            for k in range(500)]} for i in range(30)]
+        subprocess.run([CTL, "--address", daemon.address, "send", "-"], check=True,
+            input="\n".join(map(json.dumps, messages)).encode())
+
     def test_in_order_on_sigterm_and_sigint(self):
         for how in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(how.name):
@@ -28,6 +36,21 @@ class Stopping(SystemTest):
         connection.connect()
         daemon.stop()
         connection.close()
+
+    def test_signals_at_any_moment_end_it_in_order(self):
+        for full in 2 * (False,) + 6 * (True,):
+            with self.subTest(full=full):
+                daemon = Daemon()
+                self.addCleanup(daemon.clean_up)
+                daemon.start()
+                wait_for("the lock", lambda: os.path.exists(daemon.socket + ".lock"))
+                if full:  # then its end takes a while
+                    daemon.ready()
+                    self.fill(daemon)
+                while daemon.process.poll() is None:
+                    daemon.process.send_signal(signal.SIGHUP)
+                    daemon.process.send_signal(signal.SIGTERM)
+                self.assertEqual(daemon.process.returncode, 0, daemon.log())
 
     def test_leaves_nothing_but_its_log(self):
         daemon = self.daemon()

@@ -8,7 +8,7 @@ import struct
 from harness import SystemTest, wait_for
 from protocol_client import ProtocolClient
 
-REQ, SUB = 0x30, 0x21
+REQ, SUB, PUSH = 0x30, 0x21, 0x50
 # Lines of one cause: "... (3 more like it left out)" or "log: left out: 3 more like ...".
 LEFT_OUT = re.compile(r"\((\d+) more like it left out\)|log: left out: (\d+) more like")
 
@@ -72,3 +72,11 @@ class Refusals(SystemTest):
             for match in map(LEFT_OUT.search, lines) if match)
         self.assertEqual(len(refusals) + left_out, 3000)
         self.assertLess(len(lines), 300)
+
+    def test_the_end_of_a_flood_is_said_by_a_daemon_that_has_nothing_else_to_do(self):
+        daemon = self.daemon()
+        wrong = b'{"colour": 1}'
+        self.connection(daemon, b"\0SP\0" + struct.pack(">HH", PUSH, 0)
+            + 2 * (struct.pack(">BQ", 1, len(wrong)) + wrong))
+        wait_for("the line", lambda: "log: left out: 1 more like" in daemon.log())
+        daemon.stop()

@@ -166,6 +166,18 @@ class Sessions(Protocol):
         refused = self.expect(ACK, 3, DEFINE, ticket, 3, 2, counter(2, too_far, "t_total"))
         self.assertEqual(struct.unpack("<IIB", refused[:9]), (1, 1, CELL))
 
+    def test_high_numbers_take_little_memory(self):
+        before = self.running.value("process_resident_memory_bytes")
+        for _ in range(3):
+            tickets = []
+            for _ in range(200):
+                tickets.append(self.speaker.say_hello(os.urandom(16), worker="")[1][:16])
+                self.expect(ACK, 1, DEFINE, tickets[-1], 1, 2, counter(65535, 65535))
+            taken = self.running.value("process_resident_memory_bytes") - before
+            self.assertLess(taken, 32 << 20)
+            for ticket in tickets:
+                self.assertEqual(self.speaker.ask(BYE, ticket)[0], OK)
+
     def test_a_removed_child_starts_again_from_0(self):
         ticket = self.begin()
         self.expect(ACK, 2, UPDATE, ticket, 2, 1, record(0, 5))

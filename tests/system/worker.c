@@ -405,7 +405,8 @@ do_children(const struct command *c)
 		dynm_counter_add(numbered(object_at(c, 0), i), (double)(i % 7 + 1));
 }
 
-/* churn VEC N BEHIND: the same, but each even one is removed when so many more are made */
+/* churn VEC N BEHIND: the same, but each even one is removed when so many more are made
+ */
 static void
 do_churn(const struct command *c)
 {
@@ -438,7 +439,8 @@ tick_main(void *arg)
 	return NULL;
 }
 
-/* tick ID: a thread counts on this counter; without ID it ends, and says how often it did */
+/* tick ID: a thread counts on this counter; without ID it ends, and says how often it did
+ */
 static void
 do_tick(const struct command *c)
 {

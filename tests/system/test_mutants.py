@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mutants themselves: each applies to the tree as it is and names a suite that exists.
+Whether it is noticed is for `make mutants`, which takes its time."""
+import glob
+import os
+import re
+import subprocess
+import unittest
+
+from harness import SOURCE
+
+PATCHES = sorted(glob.glob(os.path.join(SOURCE, "tests", "mutants", "*")))
+
+
+class EachMutant(unittest.TestCase):
+    def test_says_what_is_broken_and_who_notices(self):
+        for path in PATCHES:
+            with self.subTest(os.path.basename(path)), open(path, encoding="utf-8") as file:
+                words, kills, blank, *patch = file.read().split("\n")
+                self.assertRegex(words, r"^\S+ .+\.$")
+                self.assertEqual((blank, patch[0][:6], patch[1][:6]), ("", "--- a/", "+++ b/"))
+                kind, name = re.fullmatch(
+                    r"kills: (?:(check)_(\w+)|system (test_\w+)(?:\.\w+)*)", kills).group(1, 2)
+                suite = (f"tests/check_{name}.c" if kind else
+                    f"tests/system/{kills.split()[2].split('.')[0]}.py")
+                self.assertTrue(os.path.exists(os.path.join(SOURCE, suite)), suite)
+
+    def test_applies(self):
+        for path in PATCHES:
+            with self.subTest(os.path.basename(path)):
+                result = subprocess.run(["patch", "-p1", "--batch", "--forward", "--fuzz=1",
+                    "--dry-run", "-i", path], cwd=SOURCE, capture_output=True, text=True,
+                    check=False)
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_is_one_of_many(self):
+        self.assertGreaterEqual(len(PATCHES), 30)
+        parts = set()
+        for path in PATCHES:
+            with open(path, encoding="utf-8") as file:
+                parts |= set(re.findall(r"(?m)^\+\+\+ b/(\w+)/", file.read()))
+        self.assertLessEqual({"client", "ctl", "daemon", "proto"}, parts)
