@@ -89,7 +89,9 @@ const struct config_key config_table[] = {
 	    .reloadable = true, .use = "The most series of one name." },
 	{ "limits", "series_per_worker", NULL, CONFIG_NUMBER,
 	    AT(limits.series_per_worker), .normal = "500000", .min = 1, .max = 100000000,
-	    .reloadable = true, .use = "The most series of one worker." },
+	    .reloadable = true,
+	    .use = "The most series of one worker, and the most metrics that it makes "
+		   "them of." },
 	{ "limits", "series_per_uid", NULL, CONFIG_NUMBER, AT(limits.series_per_uid),
 	    .normal = "2000000", .min = 1, .max = 100000000, .reloadable = true,
 	    .use = "The most series that one user's processes made." },

@@ -662,3 +662,12 @@ responder_wait_seen(struct responder *r, enum message_type type, uint32_t n)
 	while (responder_again(&began, "request") && responder_seen(r, type) < n)
 		;
 }
+
+void
+responder_wait_connections(struct responder *r, uint32_t n)
+{
+	uint64_t began = 0;
+
+	while (responder_again(&began, "connection") && responder_connections(r) < n)
+		;
+}

@@ -108,6 +108,7 @@ size_t responder_holders(struct responder *r, const char *child);
 void responder_wait_value(
     struct responder *r, const char *child, uint32_t i, double value);
 void responder_wait_seen(struct responder *r, enum message_type type, uint32_t n);
+void responder_wait_connections(struct responder *r, uint32_t n);
 uint32_t responder_connections(struct responder *r);
 uint32_t responder_seen(struct responder *r, enum message_type type);
 /* True once in a while, until the time is up: then the test fails. Start with 0. */
