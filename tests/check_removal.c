@@ -28,27 +28,6 @@ teardown(void)
 	talk_free(t);
 }
 
-static void
-send_json(const char *metric)
-{
-	char message[512];
-
-	snprintf(message, sizeof(message), "{\"metrics\":[%s]}", metric);
-	ck_assert_str_eq(talk_json(t, message), "{\"ok\":true}");
-}
-
-static void
-count_at(const char *place, const char *name, const char *k, double n)
-{
-	char message[512];
-
-	snprintf(message, sizeof(message),
-	    "{%s\"metrics\":[{\"name\":\"%s\",\"type\":\"counter\",\"labels\":{\"k\":"
-	    "\"%s\"},\"inc\":%g}]}",
-	    place, name, k, n);
-	ck_assert_str_eq(talk_json(t, message), "{\"ok\":true}");
-}
-
 /* ---- By an administrator ---------------------------------------------- */
 
 /* Remove; what was removed and reset is in removed, and what was shown in lines. label
@@ -81,15 +60,15 @@ check_removed(uint32_t left, uint32_t reset, const char *shown)
 
 START_TEST(kept_series_leave_with_all_that_was_counted)
 {
-	count_at("", "c", "1", 5);
-	count_at("", "c", "2", 6);
-	count_at("", "other", "1", 7);
+	count_at(t, "", "c", "1", 5);
+	count_at(t, "", "c", "2", 6);
+	count_at(t, "", "other", "1", 7);
 	take_away("dynamo_c", "", NULL, NULL, false);
 	check_removed(2, 0, "dynamo_c{k=\"1\"}\ndynamo_c{k=\"2\"}\n");
 	ck_assert_str_eq(
 	    talk_page(t, ""), "# TYPE dynamo_other counter\ndynamo_other{k=\"1\"} 7\n");
 	ck_assert_double_eq(left_by(t, REGISTRY_ADMIN), 2);
-	count_at("", "c", "1", 1);
+	count_at(t, "", "c", "1", 1);
 	ck_assert(page_has(t, "dynamo_c{k=\"1\"} 1\n"));
 }
 END_TEST
@@ -98,7 +77,7 @@ START_TEST(a_dry_run_tells_and_changes_nothing)
 {
 	char *before;
 
-	count_at("", "c", "1", 5);
+	count_at(t, "", "c", "1", 5);
 	talk_hello(a, NULL);
 	talk_define(a,
 	    &(struct talk_metric){
@@ -123,10 +102,10 @@ END_TEST
 
 START_TEST(a_level_is_the_place_and_all_below_it)
 {
-	count_at("", "c", "0", 1);
-	count_at("\"namespace\":\"n\",", "c", "1", 1);
-	count_at("\"namespace\":\"n\",\"component\":\"x\",", "c", "2", 1);
-	count_at("\"namespace\":\"m\",\"component\":\"x\",", "c", "3", 1);
+	count_at(t, "", "c", "0", 1);
+	count_at(t, "\"namespace\":\"n\",", "c", "1", 1);
+	count_at(t, "\"namespace\":\"n\",\"component\":\"x\",", "c", "2", 1);
+	count_at(t, "\"namespace\":\"m\",\"component\":\"x\",", "c", "3", 1);
 	take_away("c", "n/y", NULL, NULL, false);
 	check_removed(0, 0, "");
 	take_away("c", "n", NULL, NULL, false);
@@ -162,12 +141,13 @@ static const struct {
 
 START_TEST(labels_match_as_they_are_and_nothing_else_does)
 {
-	count_at("", "c", "a", 1);
-	count_at("", "c", "b", 1);
-	count_at("", "c", "say \\\"hi\\\",k=\\\"b\\\"\\\\\\n", 1);
-	send_json("{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"bk\":\"b2\",\"j\":"
-		  "\"a\"}}");
-	count_at("\"namespace\":\"n\",", "c", "", 1);
+	count_at(t, "", "c", "a", 1);
+	count_at(t, "", "c", "b", 1);
+	count_at(t, "", "c", "say \\\"hi\\\",k=\\\"b\\\"\\\\\\n", 1);
+	send_json(t,
+	    "{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"bk\":\"b2\",\"j\":"
+	    "\"a\"}}");
+	count_at(t, "\"namespace\":\"n\",", "c", "", 1);
 	take_away("c", "", labels[_i].label, labels[_i].value, true);
 	ck_assert_msg(removed.removed == labels[_i].n, "%s=%s: %u: %s", labels[_i].label,
 	    labels[_i].value, removed.removed, lines.at);
@@ -176,8 +156,9 @@ END_TEST
 
 START_TEST(a_value_that_ends_like_the_beginning_of_a_label_is_none)
 {
-	send_json("{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"k\":\",j=\",\"m\":"
-		  "\"1\"}}");
+	send_json(t,
+	    "{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"k\":\",j=\",\"m\":"
+	    "\"1\"}}");
 	take_away("c", "", "j", ",m=", true);
 	check_removed(0, 0, "");
 	take_away("c", "", "j", "", true);
@@ -193,10 +174,11 @@ START_TEST(all_given_labels_have_to_match)
 		.name = wire_text("c"), .n = 2, .label_name = names, .label_value = values
 	};
 
-	send_json("{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"j\":\"1\",\"k\":"
-		  "\"2\"}},{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"j\":\"1\","
-		  "\"k\":\"3\"}},{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"k\":"
-		  "\"2\"}}");
+	send_json(t,
+	    "{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"j\":\"1\",\"k\":"
+	    "\"2\"}},{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"j\":\"1\","
+	    "\"k\":\"3\"}},{\"name\":\"c\",\"type\":\"counter\",\"labels\":{\"k\":"
+	    "\"2\"}}");
 	registry_remove_matching(t->registry, &what, NULL, &removed);
 	ck_assert_uint_eq(removed.removed, 1);
 	ck_assert(!page_has(t, "dynamo_c{j=\"1\",k=\"2\"}"));
@@ -205,7 +187,7 @@ END_TEST
 
 START_TEST(a_name_that_nobody_has_removes_nothing)
 {
-	count_at("", "c", "1", 1);
+	count_at(t, "", "c", "1", 1);
 	take_away("d", "", NULL, NULL, false);
 	check_removed(0, 0, "");
 	take_away("dynamo_", "", NULL, NULL, false);
@@ -219,10 +201,10 @@ END_TEST
 
 START_TEST(a_name_may_begin_as_the_prefix_does)
 {
-	count_at("", "dynamo_c", "1", 1);
+	count_at(t, "", "dynamo_c", "1", 1);
 	take_away("dynamo_c", "", NULL, NULL, true);
 	check_removed(1, 0, "dynamo_dynamo_c{k=\"1\"}\n");
-	count_at("", "c", "1", 1);
+	count_at(t, "", "c", "1", 1);
 	take_away("dynamo_c", "", NULL, NULL, true);
 	check_removed(1, 0, "dynamo_c{k=\"1\"}\n");
 	take_away("dynamo_dynamo_c", "", NULL, NULL, true);
@@ -283,7 +265,7 @@ START_TEST(a_gauge_of_live_workers_is_as_if_nobody_had_set_it)
 	check_removed(0, 0, "");
 	talk_set(a, 0, 1);
 	talk_set(b, 0, 2);
-	send_json("{\"name\":\"g\",\"type\":\"gauge\",\"set\":4}");
+	send_json(t, "{\"name\":\"g\",\"type\":\"gauge\",\"set\":4}");
 	ck_assert(page_has(t, "dynamo_g 7\n"));
 	take_away("g", "", NULL, NULL, false);
 	check_removed(0, 1, "dynamo_g\n");
@@ -322,7 +304,7 @@ START_TEST(a_thousand_lines_are_told_and_all_are_removed)
 
 	for (int i = 0; i < 1500; i++) {
 		snprintf(k, sizeof(k), "%d", i);
-		count_at("", "c", k, 1);
+		count_at(t, "", "c", k, 1);
 	}
 	take_away("c", "", NULL, NULL, false);
 	ck_assert_uint_eq(removed.removed, 1500);
@@ -343,8 +325,8 @@ START_TEST(removal_knows_the_second_naming_and_constant_labels)
 	t = talk_new(NULL, NULL);
 	a = b = NULL;
 	ck_assert(registry_set_naming(t->registry, &naming));
-	count_at("\"namespace\":\"my-app\",", "c", "1", 5);
-	count_at("\"namespace\":\"other\",", "c", "1", 5);
+	count_at(t, "\"namespace\":\"my-app\",", "c", "1", 5);
+	count_at(t, "\"namespace\":\"other\",", "c", "1", 5);
 	take_away("dynamo_c", "", NULL, NULL, true);
 	ck_assert_uint_eq(removed.removed, 0);
 	take_away("c", "", "cluster", "west", true);
@@ -362,7 +344,7 @@ END_TEST
 START_TEST(removal_without_memory_is_removal_without_lines)
 {
 	for (size_t n = 0; failing_more(n); n++) {
-		count_at("", "c", "1", 5);
+		count_at(t, "", "c", "1", 5);
 		failing_after(n);
 		take_away("c", "", NULL, NULL, false);
 		if (failing_end())
@@ -380,8 +362,8 @@ START_TEST(it_is_told_when_there_was_no_memory_to_compare_a_series)
 
 	memset(longer, 'x', 300);
 	for (size_t n = 0; failing_more(n); n++) {
-		count_at("", "c", longer, 5);
-		count_at("", "c", "1", 5);
+		count_at(t, "", "c", longer, 5);
+		count_at(t, "", "c", "1", 5);
 		failing_after(n);
 		take_away("c", "", "k", "1", false);
 		if (removed.removed == 0)
@@ -391,8 +373,8 @@ START_TEST(it_is_told_when_there_was_no_memory_to_compare_a_series)
 		take_away("c", "", NULL, NULL, false);
 	}
 	for (size_t n = 0; failing_more(n); n++) {
-		count_at("", "c", longer, 5);
-		count_at("", "c", "1", 5);
+		count_at(t, "", "c", longer, 5);
+		count_at(t, "", "c", "1", 5);
 		failing_after(n);
 		take_away("c", "", NULL, NULL, false);
 		if (removed.removed < 2)

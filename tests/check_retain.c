@@ -22,27 +22,6 @@ teardown(void)
 	talk_free(t);
 }
 
-static void
-send_json(const char *metric)
-{
-	char message[512];
-
-	snprintf(message, sizeof(message), "{\"metrics\":[%s]}", metric);
-	ck_assert_str_eq(talk_json(t, message), "{\"ok\":true}");
-}
-
-static void
-count_at(const char *place, const char *name, const char *k, double n)
-{
-	char message[512];
-
-	snprintf(message, sizeof(message),
-	    "{%s\"metrics\":[{\"name\":\"%s\",\"type\":\"counter\",\"labels\":{\"k\":"
-	    "\"%s\"},\"inc\":%g}]}",
-	    place, name, k, n);
-	ck_assert_str_eq(talk_json(t, message), "{\"ok\":true}");
-}
-
 /* ---- Gauges with an end ----------------------------------------------- */
 
 static const struct talk_metric gauge = {
@@ -211,10 +190,10 @@ START_TEST(kept_series_leave_when_nothing_was_heard_of_them)
 	retain_s(100);
 	talk_hello(a, NULL);
 	talk_define(a, &c, "", 0);
-	count_at("", "json", "1", 1);
-	send_json("{\"name\":\"gauge\",\"type\":\"gauge\",\"set\":4}");
+	count_at(t, "", "json", "1", 1);
+	send_json(t, "{\"name\":\"gauge\",\"type\":\"gauge\",\"set\":4}");
 	tick_until_s(50);
-	count_at("", "json", "2", 1);
+	count_at(t, "", "json", "2", 1);
 	tick_until_s(10);
 	talk_bye(a); /* 60 s: nobody defines it from here on */
 	tick_until_s(39);
@@ -247,7 +226,7 @@ START_TEST(what_is_defined_or_touched_stays)
 	talk_define(a, &c, "", 0);
 	for (int i = 0; i < 100; i++) {
 		tick_until_s(10);
-		count_at("", "json", "1", 1);
+		count_at(t, "", "json", "1", 1);
 	}
 	ck_assert(page_has(t, "dynamo_worker 0\n"));
 	ck_assert(page_has(t, "dynamo_json{k=\"1\"} 100\n"));
@@ -257,7 +236,7 @@ END_TEST
 
 START_TEST(without_a_time_nothing_leaves)
 {
-	count_at("", "json", "1", 1);
+	count_at(t, "", "json", "1", 1);
 	retain_s(0);
 	ck_assert_uint_eq(apply_due_ms(t->apply, t->now_ms), UINT64_MAX);
 	pass_ms(t, 100000000000);
@@ -270,7 +249,7 @@ END_TEST
 
 START_TEST(a_shorter_time_takes_effect_at_once)
 {
-	count_at("", "json", "1", 1);
+	count_at(t, "", "json", "1", 1);
 	retain_s(100000);
 	pass_ms(t, 100000);
 	retain_s(50);
@@ -285,7 +264,7 @@ START_TEST(many_series_leave_in_slices)
 
 	for (int i = 0; i < 20000; i++) {
 		snprintf(k, sizeof(k), "%d", i);
-		count_at("", "c", k, 1);
+		count_at(t, "", "c", k, 1);
 	}
 	retain_s(0);
 	t->now_ms += 101000;
@@ -312,7 +291,7 @@ START_TEST(rest_is_kept_however_series_come_and_go)
 	retain_s(160);
 	for (int i = 0; i < 1000; i++) {
 		snprintf(k, sizeof(k), "%d", i);
-		count_at("", "c", k, 1);
+		count_at(t, "", "c", k, 1);
 		tick_until_s(1);
 	}
 	for (const char *at = t->logged.at; (at = strstr(at, "were dropped")); at++)
@@ -355,7 +334,7 @@ START_TEST(a_page_in_slices_shows_no_series_twice)
 
 	for (int i = 0; i < 20; i++) {
 		snprintf(k, sizeof(k), "%d", i);
-		send_json(metric_of(k, "\"type\":\"counter\","));
+		send_json(t, metric_of(k, "\"type\":\"counter\","));
 	}
 	strbuf_reset(&t->page);
 	strbuf_add(&t->page, "", 0);
@@ -365,8 +344,8 @@ START_TEST(a_page_in_slices_shows_no_series_twice)
 			/* 0 to 4 stay; 20 to 24 are new */
 			snprintf(k, sizeof(k), "%u", 5 + (random >> 16) % 20);
 			send_json(
-			    metric_of(k, random >> 30 & 1 ? "\"remove\":true,"
-							  : "\"type\":\"counter\","));
+			    t, metric_of(k, random >> 30 & 1 ? "\"remove\":true,"
+							     : "\"type\":\"counter\","));
 		}
 	}
 	exposition_free(e);
@@ -383,17 +362,17 @@ START_TEST(a_family_that_goes_in_the_middle_of_a_page_is_not_begun_again)
 {
 	struct exposition *e = exposition_new(t->registry, NULL, NULL);
 
-	count_at("", "b", "1", 1);
-	count_at("", "c", "1", 1);
-	count_at("", "c", "2", 1);
-	count_at("", "d", "1", 1);
+	count_at(t, "", "b", "1", 1);
+	count_at(t, "", "c", "1", 1);
+	count_at(t, "", "c", "2", 1);
+	count_at(t, "", "d", "1", 1);
 	strbuf_reset(&t->page);
 	strbuf_add(&t->page, "", 0);
 	while (times_on_page("dynamo_c{k=\"1\"}") == 0)
 		ck_assert(exposition_slice(e, &t->page, 1));
-	send_json("{\"name\":\"c\",\"labels\":{\"k\":\"1\"},\"remove\":true},"
-		  "{\"name\":\"c\",\"labels\":{\"k\":\"2\"},\"remove\":true}");
-	count_at("", "c", "3", 1);
+	send_json(t, "{\"name\":\"c\",\"labels\":{\"k\":\"1\"},\"remove\":true},"
+		     "{\"name\":\"c\",\"labels\":{\"k\":\"2\"},\"remove\":true}");
+	count_at(t, "", "c", "3", 1);
 	while (exposition_slice(e, &t->page, 1))
 		;
 	exposition_free(e);

@@ -6,6 +6,7 @@
 #define JSON_TALK_H
 
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "talk.h"
@@ -29,6 +30,30 @@ must_be_done_for(struct talk *t, const struct apply_peer *peer, const char *json
 	const char *reply = talk_json_of(t, peer, json);
 
 	ck_assert_msg(strcmp(reply, JSON_OK) == 0, "%s: %s", json, reply);
+}
+
+/* A message of one metric. */
+static inline void
+send_json(struct talk *t, const char *metric)
+{
+	char message[512];
+
+	snprintf(message, sizeof(message), "{\"metrics\":[%s]}", metric);
+	must_be_done(t, message);
+}
+
+/* The counter name with the label k is to count n; place is empty, or the fields of a
+ * level. */
+static inline void
+count_at(struct talk *t, const char *place, const char *name, const char *k, double n)
+{
+	char message[512];
+
+	snprintf(message, sizeof(message),
+	    "{%s\"metrics\":[{\"name\":\"%s\",\"type\":\"counter\",\"labels\":{\"k\":"
+	    "\"%s\"},\"inc\":%g}]}",
+	    place, name, k, n);
+	must_be_done(t, message);
 }
 
 /* Refused with an answer that has these words. */
