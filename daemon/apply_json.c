@@ -78,12 +78,15 @@ apply_metric(const struct request *q, const struct json_metric *j, struct refusa
 	bool gauge = j->operation == JSON_SET || j->operation == JSON_ADD;
 	enum reason reason;
 	uint32_t series;
+	bool is_new;
 
 	if (j->operation == JSON_REMOVE)
 		return registry_retained_remove(registry, &j->metric, given_of(j), r);
 	if (gauge && !registry_retained_reserve(registry))
 		return refuse(r, REASON_MEMORY, "out of memory");
-	reason = registry_retain(registry, q->peer->uid, &j->metric, &series, r);
+	reason = registry_retain(registry, q->peer->uid, &j->metric, &series, &is_new, r);
+	if (reason == REASON_NONE && is_new)
+		apply_log_metric(q, &j->metric, NULL, q->peer->pid);
 	return reason == REASON_NONE ? change(q, series, j, r) : reason;
 }
 

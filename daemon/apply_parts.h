@@ -53,6 +53,10 @@ void apply_reply_error(const struct request *q, const struct refusal *r);
 void apply_count_refusal(struct apply *a, const struct apply_peer *peer,
     const struct refusal *r, uint64_t now_ms);
 
+/* At debug: what was registered, and by which worker; NULL: by a message in JSON. */
+void apply_log_metric(const struct request *q, const struct message_metric *m,
+    const char *worker, pid_t pid);
+
 /* apply_session.c: HELLO DEFINE UPDATE REMOVE PING BYE */
 void apply_session_request(const struct request *q);
 

@@ -39,3 +39,24 @@ apply_reply_error(const struct request *q, const struct refusal *r)
 	message_put_error(&w, r);
 	apply_reply_end(q->reply, &w);
 }
+
+void
+apply_log_metric(const struct request *q, const struct message_metric *m,
+    const char *worker, pid_t pid)
+{
+	struct strbuf at = STRBUF_EMPTY;
+
+	if (!log_wants(q->a->log, LOG_LEVEL_DEBUG))
+		return;
+	strbuf_add(&at, "", 0);
+	for (size_t i = 0; i < m->level.depth; i++)
+		strbuf_addf(&at, "%s%.*s", i ? "/" : "", (int)m->level.name[i].bytes,
+		    m->level.name[i].at);
+	log_line(q->a->log, LOG_LEVEL_DEBUG,
+	    "apply: registered %s '%.*s' at %s by %s%s%s (pid %d)",
+	    message_kind_word(m->kind), (int)m->name.bytes, m->name.at,
+	    at.failed || at.bytes == 0 ? "the runtime" : at.at,
+	    worker ? "worker '" : "a message in JSON", worker ? worker : "",
+	    worker ? "'" : "", (int)pid);
+	strbuf_free(&at);
+}

@@ -162,26 +162,6 @@ apply_hello(const struct request *q)
 /* ---- DEFINE ----------------------------------------------------------------- */
 
 static void
-log_metric(const struct request *q, const struct session *session,
-    const struct message_metric *m)
-{
-	struct strbuf at = STRBUF_EMPTY;
-
-	if (!log_wants(q->a->log, LOG_LEVEL_DEBUG))
-		return;
-	strbuf_add(&at, "", 0);
-	for (size_t i = 0; i < m->level.depth; i++)
-		strbuf_addf(&at, "%s%.*s", i ? "/" : "", (int)m->level.name[i].bytes,
-		    m->level.name[i].at);
-	log_line(q->a->log, LOG_LEVEL_DEBUG,
-	    "apply: registered %s '%.*s' at %s by worker '%s' (pid %d)",
-	    message_kind_word(m->kind), (int)m->name.bytes, m->name.at,
-	    at.failed || at.bytes == 0 ? "the runtime" : at.at, session->name,
-	    (int)session->pid);
-	strbuf_free(&at);
-}
-
-static void
 log_child(const struct request *q, const struct session *session,
     const struct message_child *child)
 {
@@ -213,7 +193,7 @@ define_item(const struct request *q, struct session *session,
 		reason =
 		    registry_define_metric(registry, session->column, &item->metric, r);
 		if (reason == REASON_NONE)
-			log_metric(q, session, &item->metric);
+			apply_log_metric(q, &item->metric, session->name, session->pid);
 		return reason;
 	case MESSAGE_ITEM_CHILD:
 		reason = registry_define_child(

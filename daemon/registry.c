@@ -299,7 +299,7 @@ registry_define_metric(struct registry *r, struct column *c,
 
 enum reason
 registry_retain(struct registry *r, uint32_t uid, const struct message_metric *m,
-    uint32_t *ret_series, struct refusal *refusal)
+    uint32_t *ret_series, bool *ret_new, struct refusal *refusal)
 {
 	struct column_metric *metric;
 	struct naming_metric room;
@@ -316,6 +316,8 @@ registry_retain(struct registry *r, uint32_t uid, const struct message_metric *m
 	if (reason == REASON_NONE) {
 		resolve_done(r, m, metric, made);
 		registry_series(r, *ret_series)->kept_s = registry_now_s(r);
+		if (ret_new)
+			*ret_new = made_series;
 	} else if (made) {
 		family_discard(metric->family);
 	}

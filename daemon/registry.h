@@ -129,10 +129,12 @@ void registry_remove_child(struct registry *r, struct column *c, uint32_t cell);
 
 /*
  * The daemon's own part, for messages without a session. Find or make (for a uid) the
- * series of a metric whose labels are all constant; then change it.
+ * series of a metric whose labels are all constant; then change it. *ret_new (may be
+ * NULL): it was made.
  */
 enum reason registry_retain(struct registry *r, uint32_t uid,
-    const struct message_metric *m, uint32_t *ret_series, struct refusal *refusal);
+    const struct message_metric *m, uint32_t *ret_series, bool *ret_new,
+    struct refusal *refusal);
 /* counter: n finite and not negative; histogram: n finite values. REASON_VALUE, and
  * nothing has changed, if the total were not finite then. */
 enum reason registry_retained_add(

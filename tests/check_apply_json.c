@@ -60,6 +60,20 @@ START_TEST(define_only_shows_a_counter_as_0_and_no_gauge)
 }
 END_TEST
 
+START_TEST(registrations_show_in_the_debug_log_once)
+{
+	const char *line = "registered counter 'c' at n/k by a message in JSON (pid ";
+	char *found;
+
+	for (int i = 0; i < 2; i++)
+		must_be_done(
+		    t, "{\"namespace\":\"n\",\"component\":\"k\",\"metrics\":[" INC "]}");
+	found = strstr(t->logged.at, line);
+	ck_assert_ptr_nonnull(found);
+	ck_assert_ptr_null(strstr(found + 1, line));
+}
+END_TEST
+
 START_TEST(json_and_workers_share_a_series)
 {
 	talk_hello(a, NULL);
@@ -385,6 +399,7 @@ main(void)
 	tcase_add_checked_fixture(c, setup, teardown);
 	ADD(json_counts_sets_and_observes_at_any_level);
 	ADD(define_only_shows_a_counter_as_0_and_no_gauge);
+	ADD(registrations_show_in_the_debug_log_once);
 	ADD(json_and_workers_share_a_series);
 	ADD(a_gauge_of_json_stays_when_workers_die);
 	ADD(a_refused_metric_does_not_take_its_neighbours_along);

@@ -92,7 +92,7 @@ retain(enum message_kind kind, enum message_merge merge, const char *name, doubl
 	m.n_variable = 0;
 	if (kind == MESSAGE_GAUGE && !registry_retained_reserve(r))
 		return REASON_MEMORY;
-	reason = registry_retain(r, 7, &m, &series, NULL);
+	reason = registry_retain(r, 7, &m, &series, NULL, NULL);
 	if (reason != REASON_NONE)
 		return reason;
 	if (kind == MESSAGE_COUNTER)

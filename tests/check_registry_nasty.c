@@ -385,7 +385,7 @@ throw_one(struct registry *r, struct column **c)
 		m.n_variable = 0;
 		if (!registry_retained_reserve(r))
 			return false;
-		reason = registry_retain(r, 1, &m, &series, NULL);
+		reason = registry_retain(r, 1, &m, &series, NULL, NULL);
 		if (reason == REASON_NONE && m.kind == MESSAGE_GAUGE)
 			registry_retained_set(r, series, 3, 1, REGISTRY_NO_END);
 		return reason == REASON_NONE;
