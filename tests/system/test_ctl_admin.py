@@ -81,6 +81,21 @@ class Remove(Administration):
             "0 series would be removed, 1 that live workers define would begin again")
         client.close()
 
+    def test_a_live_workers_gauge_is_back_when_it_changes(self):
+        worker = self.worker(self.running)
+        gauge = worker.metric("gauge", ("n",), "depth")
+        worker.call("set", gauge, 3)
+        worker.flush()
+        self.assertEqual(self.running.value('dynamo_depth{namespace="n"}'), 3)
+        self.removed("depth")
+        self.assertIsNone(self.running.value('dynamo_depth{namespace="n"}'))
+        worker.call("set", gauge, 3)
+        worker.flush()
+        self.assertIsNone(self.running.value('dynamo_depth{namespace="n"}'))
+        worker.call("set", gauge, 4)
+        worker.flush()
+        self.assertEqual(self.running.value('dynamo_depth{namespace="n"}'), 4)
+
     def test_very_many_series_are_not_all_listed(self):
         self.send(*(json.dumps({"metrics": [{"name": "many_total", "type": "counter",
             "labels": {"i": str(part * 400 + i)}, "inc": 1} for i in range(400)]})
