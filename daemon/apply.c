@@ -126,6 +126,7 @@ apply_set_options(struct apply *a, const struct apply_options *options)
 	a->options.dedupe_ms = options->dedupe_ms;
 	a->options.dedupe_keys = options->dedupe_keys;
 	a->options.retain_s = options->retain_s;
+	a->options.workers = options->workers;
 	sessions_set_times(&a->sessions, options->lease_ms, options->grace_ms);
 }
 

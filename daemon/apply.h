@@ -31,6 +31,7 @@ struct apply_options {
 	uint32_t dedupe_ms;	/* how long a message in JSON is known again; 0: never */
 	uint32_t dedupe_keys;	/* how many of them are known at once */
 	uint64_t retain_s;	/* see registry_tidy() */
+	uint32_t workers;	/* the most live ones; 0: any number */
 	uint8_t dedupe_secret[REPEATS_SECRET_BYTES]; /* random, kept with the state */
 	uint64_t started_ms;
 	uid_t admin_uid; /* who may send ADMIN, besides root */

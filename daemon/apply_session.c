@@ -92,10 +92,17 @@ static void
 hello_new(const struct request *q)
 {
 	struct sessions *s = &q->a->sessions;
+	uint32_t most = q->a->options.workers, number;
 	struct refusal r = { 0 };
-	uint32_t number;
 
 	if (names_check_worker(q->m->worker, &r) != REASON_NONE) {
+		apply_reply_error(q, &r);
+		return;
+	}
+	/* To find a free name takes longer, the more there are. */
+	if (most > 0 && s->n_live >= most) {
+		refuse(&r, REASON_LIMIT, "the daemon has its %u workers (limits.workers)",
+		    most);
 		apply_reply_error(q, &r);
 		return;
 	}

@@ -52,6 +52,7 @@ struct config {
 		int64_t series_per_family;
 		int64_t series_per_worker;
 		int64_t series_per_uid;
+		int64_t workers;
 		int64_t families;
 		int64_t labels;
 		int64_t label_bytes;

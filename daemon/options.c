@@ -33,6 +33,7 @@ options_apply(const struct config *c, struct apply_options *o)
 	o->dedupe_ms = (uint32_t)c->ingest.dedupe_ms;
 	o->dedupe_keys = (uint32_t)c->ingest.dedupe_keys;
 	o->retain_s = (uint64_t)c->state.retain_s;
+	o->workers = (uint32_t)c->limits.workers;
 }
 
 void

@@ -504,6 +504,11 @@ def a_series_too_many_for_a_user(s):
     return s.define(metric("x_total"), child(0, 0))
 
 
+@refused("limit", limits_workers=2)
+def a_worker_too_many(s):
+    return s.begin(sid=os.urandom(16))
+
+
 @refused("limit", limits_families=3)
 def a_family_too_many(s):
     return s.define(metric("x_total"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a C worker is told when it asks for what cannot be: by the library itself, or by the
 daemon; and that everything else goes on."""
-from harness import SystemTest, WorkerError
+from harness import SystemTest, WorkerError, wait_for
 
 EINVAL, EEXIST, ELIMIT = 1, 2, 3
 LONG = "x" * 1025
@@ -234,3 +234,23 @@ class ByTheDaemon(Told):
         self.assertEqual(daemon.value("dynamo_metricsd_client_dropped_updates_total"), 7)
         self.assertEqual(len(worker.log().splitlines()), 2)
         self.assertEqual(self.error(worker), (0, ""))
+
+    def test_a_worker_too_many_is_told_and_taken_when_there_is_room(self):
+        daemon = self.daemon(config={"limits": {"workers": 1}})
+        one, other = self.worker(daemon), self.worker(daemon)
+        for worker in (one, other):
+            worker.call("add", worker.metric("counter", (), "a_total"), 2)
+        one.flush()
+        log = wait_for("the other one to be refused", other.log)
+        code, text = self.error(other)
+        self.assertEqual(code, ELIMIT, text)
+        self.assertIn("the daemon has its 1 workers (limits.workers)", text)
+        self.assertGreaterEqual(
+            daemon.value('dynamo_metricsd_refused_total{reason="limit"}'), 1)
+        self.assertEqual(daemon.value("dynamo_a_total"), 2)
+        one.close()
+        other.flush()
+        self.assertEqual(daemon.value("dynamo_a_total"), 4)
+        self.assertEqual(self.error(other), (0, ""))
+        self.assertEqual(len(log.splitlines()), 1)
+        self.assertEqual(other.log(), "")
