@@ -48,6 +48,7 @@ struct server {
 	uint64_t lease_ms;   /* what it is set to */
 	struct event *signal[SIGNALS];
 	enum stopping stopping;
+	bool reload_wanted;
 	uint64_t stop_ms; /* when stopping in order is given up */
 	uint64_t started_ns;
 };
@@ -107,6 +108,8 @@ reload(struct server *s)
 static void
 stop(struct server *s, const char *why)
 {
+	if (s->stopping == STOPPING_AT_ONCE)
+		return;
 	s->stopping = s->stopping == STOPPING_NOT ? STOPPING_IN_ORDER : STOPPING_AT_ONCE;
 	log_line(s->log, LOG_LEVEL_INFO, "server: stopping%s: %s",
 	    s->stopping == STOPPING_AT_ONCE ? " at once" : "", why);
@@ -137,10 +140,12 @@ on_stop_signal(int number, short what, void *arg)
 static void
 on_hangup(int number, short what, void *arg)
 {
+	struct server *s = arg;
+
 	(void)number;
 	(void)what;
-	turn_ms(&((struct server *)arg)->turn);
-	reload(arg);
+	turn_ms(&s->turn);
+	s->reload_wanted = true;
 }
 
 void
@@ -216,6 +221,10 @@ take_turn(struct server *s, int flags)
 		    s->log, LOG_LEVEL_ERROR, "server: loop failed: %s", strerror(errno));
 		return -1;
 	}
+	/* Once, however many SIGHUPs came, and never when it is about to end. */
+	if (s->reload_wanted && s->stopping == STOPPING_NOT)
+		reload(s);
+	s->reload_wanted = false;
 	ingest_release(s->ingest);
 	if (s->http)
 		http_turn(s->http);
