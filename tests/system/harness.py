@@ -40,7 +40,7 @@ def wait_for(what, condition, deadline_s=DEADLINE_S):
 
 def clean_environment(**more):
     env = {k: v for k, v in os.environ.items()
-        if not k.startswith(("DYN_", "LC_")) and k not in ("LANG", "LOCPATH")}
+        if not k.startswith(("DYN_", "LC_", "NODE_")) and k not in ("LANG", "LOCPATH")}
     env.update({k: v for k, v in more.items() if v is not None})
     return env
 

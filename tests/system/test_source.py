@@ -2,6 +2,7 @@
 """What holds for every file of the source."""
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -13,11 +14,12 @@ WITHOUT_LICENCE = re.compile(r"\.(md|json|patch|expected|gitignore)$|/golden/")
 
 def files():
     """Every file of the tree; where there is no git, all that lies there but builds."""
-    listed = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z", "--cached", "--others",
-        "--exclude-standard"], capture_output=True, encoding="utf-8")
-    if listed.returncode == 0 and os.path.exists(os.path.join(SOURCE, ".git")):
+    names = []
+    if shutil.which("git") and os.path.exists(os.path.join(SOURCE, ".git")):
+        listed = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z", "--cached", "--others",
+            "--exclude-standard"], capture_output=True, encoding="utf-8")
         names = [n for n in listed.stdout.split("\0") if n]
-    else:
+    if not names:
         names = [os.path.relpath(os.path.join(path, name), SOURCE)
             for path, _, found in os.walk(SOURCE) for name in found]
         names = [n for n in names if not re.match(r"build/|\.git/|.*__pycache__/", n)]
