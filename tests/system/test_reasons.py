@@ -237,10 +237,11 @@ class ByTheDaemon(Told):
 
     def test_a_worker_too_many_is_told_and_taken_when_there_is_room(self):
         daemon = self.daemon(config={"limits": {"workers": 1}})
-        one, other = self.worker(daemon), self.worker(daemon)
-        for worker in (one, other):
-            worker.call("add", worker.metric("counter", (), "a_total"), 2)
+        one = self.worker(daemon)
+        one.call("add", one.metric("counter", (), "a_total"), 2)
         one.flush()
+        other = self.worker(daemon)
+        other.call("add", other.metric("counter", (), "a_total"), 2)
         log = wait_for("the other one to be refused", other.log)
         code, text = self.error(other)
         self.assertEqual(code, ELIMIT, text)
