@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "nearest.h"
+
 /* clang-format off */
 static const struct command commands[] = {
 	{ "send", "'{...}'... | @FILE... | -f FILE | -", "report metrics: JSON messages",
@@ -144,63 +146,21 @@ command_option_name(enum command_option option)
 
 /* ---- A mistyped command ------------------------------------------------------ */
 
-#define WORD_BYTES 32
-
-static size_t
-least(size_t a, size_t b, size_t c)
-{
-	size_t ab = a < b ? a : b;
-
-	return ab < c ? ab : c;
-}
-
-/* Insertions, removals and replacements that make b of a; both are short. */
-static size_t
-distance(const char *a, const char *b)
-{
-	size_t row[WORD_BYTES + 1], n = strlen(a), m = strlen(b);
-
-	for (size_t j = 0; j <= m; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= m; j++) {
-			size_t above = row[j];
-
-			row[j] = least(
-			    above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[m];
-}
-
 /* The command that somebody may have meant, or NULL. */
 static const char *
-nearest(const char *name)
+meant(const char *name)
 {
-	const char *found = NULL;
-	size_t smallest = 4;
+	const char *words[COMMANDS + 1] = { NULL };
 
-	if (strlen(name) > WORD_BYTES)
-		return NULL;
-	for (size_t i = 0; i < COMMANDS; i++) {
-		size_t d = distance(name, commands[i].name);
-
-		if (d < smallest && d < strlen(commands[i].name) - 1) {
-			smallest = d;
-			found = commands[i].name;
-		}
-	}
-	return found;
+	for (size_t i = 0; i < COMMANDS; i++)
+		words[i] = commands[i].name;
+	return nearest_word(words, name);
 }
 
 enum ctl_exit
 command_find(const char *name, const struct command **ret, struct ctl_error *error)
 {
-	const char *meant;
+	const char *found;
 
 	if (name == NULL)
 		return ctl_fail(error, CTL_USAGE, "say a command");
@@ -209,9 +169,9 @@ command_find(const char *name, const struct command **ret, struct ctl_error *err
 			*ret = &commands[i];
 			return CTL_OK;
 		}
-	meant = nearest(name);
-	if (meant)
+	found = meant(name);
+	if (found)
 		return ctl_fail(error, CTL_USAGE,
-		    "there is no command '%s'; did you mean '%s'?", name, meant);
+		    "there is no command '%s'; did you mean '%s'?", name, found);
 	return ctl_fail(error, CTL_USAGE, "there is no command '%s'", name);
 }
