@@ -126,12 +126,27 @@ set_word(struct config *c, const struct config_key *k, const char *word,
 	return 0;
 }
 
+/* Takes over a list that is whole; frees what there is of another. */
+static int
+keep_list(struct config *c, const struct config_key *k, char **list, bool whole,
+    struct config_error *e)
+{
+	if (!whole) {
+		free_list(list);
+		return config_fail(e, "memory is out");
+	}
+	config_free_value(c, k);
+	*(char ***)member(c, k) = list;
+	return 0;
+}
+
 static int
 set_list(struct config *c, const struct config_key *k, const json_t *json,
     const char *where, struct config_error *e)
 {
 	size_t n = json_array_size(json);
 	char **list = calloc(n + 1, sizeof(*list));
+	bool whole = false;
 
 	for (size_t i = 0; list && i < n; i++) {
 		const char *item = json_string_value(json_array_get(json, i));
@@ -139,20 +154,15 @@ set_list(struct config *c, const struct config_key *k, const json_t *json,
 		if (item == NULL) {
 			config_fail(
 			    e, "%s: item %zu of the list is not a text", where, i + 1);
-			goto fail;
+			goto out;
 		}
 		list[i] = strdup(item);
 		if (list[i] == NULL)
-			goto fail;
+			goto out;
 	}
-	if (list == NULL)
-		goto fail;
-	config_free_value(c, k);
-	*(char ***)member(c, k) = list;
-	return 0;
-fail:
-	free_list(list);
-	return config_fail(e, "memory is out");
+	whole = list != NULL;
+out:
+	return keep_list(c, k, list, whole, e);
 }
 
 static const char *
@@ -178,30 +188,28 @@ set_labels(struct config *c, const struct config_key *k, const json_t *json,
 	char **list = calloc(2 * json_object_size(json) + 1, sizeof(*list));
 	const char *name;
 	json_t *value;
+	bool whole = false;
 	size_t n = 0;
 
 	if (list == NULL)
-		goto fail;
+		goto out;
 	json_object_foreach((json_t *)(uintptr_t)json, name, value)
 	{
 		if (!json_is_string(value)) {
 			config_fail(e, "%s.%.64s: a text is expected, not %s", where,
 			    name, json_type_word(value));
-			goto fail;
+			goto out;
 		}
 		list[n] = strdup(name);
 		if (list[n++] == NULL)
-			goto fail;
+			goto out;
 		list[n] = strdup(json_string_value(value));
 		if (list[n++] == NULL)
-			goto fail;
+			goto out;
 	}
-	config_free_value(c, k);
-	*(char ***)member(c, k) = list;
-	return 0;
-fail:
-	free_list(list);
-	return config_fail(e, "memory is out");
+	whole = true;
+out:
+	return keep_list(c, k, list, whole, e);
 }
 
 /* ---- For all types ------------------------------------------------------ */
