@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <getopt.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -109,21 +108,6 @@ log_warning(void *arg, const char *text)
 	log_line(arg, LOG_LEVEL_WARNING, "config: %s", text);
 }
 
-/* SIG_BLOCK: the signals of a server wait; SIG_UNBLOCK: they do not. */
-static void
-hold_signals(int how)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(how, &set, NULL);
-}
-
-/* A signal that comes before the server handles it, or when it does not any more, must
- * not end the process by itself. */
 static enum exit_status
 serve(struct config *config, const struct config_source *source)
 {
@@ -136,18 +120,14 @@ serve(struct config *config, const struct config_source *source)
 	    is_missing(source) ? " is not there: all is at its default" : "");
 	config_warn(config, source->environment, log_warning, log);
 	server_want_fds(config, log);
-	hold_signals(SIG_BLOCK);
+	server_hold_signals();
 	s = server_new(config, source, log, error);
 	if (s == NULL) {
 		fprintf(stderr, "dynamo-metricsd: %s\n", error);
 		goto out;
 	}
-	if (server_handle_signals(s) != 0)
-		goto out;
-	hold_signals(SIG_UNBLOCK);
 	if (server_run(s) == 0)
 		status = EXIT_OK;
-	hold_signals(SIG_BLOCK);
 out:
 	server_free(s);
 	log_free(log);

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -42,8 +41,6 @@ struct server {
 	struct http *http; /* NULL: disabled */
 	uint16_t port;
 	struct port_file port_file;
-	int wake; /* an eventfd: whoever writes to it stops the server */
-	struct event *wake_event;
 	struct event *lease; /* when apply or the log has something to do */
 	uint64_t lease_ms;   /* what it is set to */
 	struct event *signal[SIGNALS];
@@ -116,18 +113,6 @@ stop(struct server *s, const char *why)
 }
 
 static void
-on_wake(int fd, short what, void *arg)
-{
-	struct server *s = arg;
-	uint64_t n;
-
-	(void)what;
-	turn_ms(&s->turn);
-	if (read(fd, &n, sizeof(n)) == (ssize_t)sizeof(n))
-		stop(s, "it was told to");
-}
-
-static void
 on_stop_signal(int number, short what, void *arg)
 {
 	struct server *s = arg;
@@ -148,24 +133,33 @@ on_hangup(int number, short what, void *arg)
 	s->reload_wanted = true;
 }
 
-void
-server_stop(struct server *s)
-{
-	uint64_t one = 1;
+static const struct {
+	int number;
+	event_callback_fn handler;
+} handlers[SIGNALS] = { { SIGTERM, on_stop_signal }, { SIGINT, on_stop_signal },
+	{ SIGHUP, on_hangup } };
 
-	while (write(s->wake, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+/* SIG_BLOCK: the signals of a server wait; SIG_UNBLOCK: they do not. */
+static void
+hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < SIGNALS; i++)
+		sigaddset(&set, handlers[i].number);
+	sigprocmask(how, &set, NULL);
 }
 
-int
-server_handle_signals(struct server *s)
+void
+server_hold_signals(void)
 {
-	static const struct {
-		int number;
-		event_callback_fn handler;
-	} handlers[SIGNALS] = { { SIGTERM, on_stop_signal }, { SIGINT, on_stop_signal },
-		{ SIGHUP, on_hangup } };
+	hold_signals(SIG_BLOCK);
+}
 
+static int
+take_signals(struct server *s)
+{
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < SIGNALS; i++) {
 		s->signal[i] =
@@ -266,13 +260,26 @@ stop_in_order(struct server *s)
 	return 0;
 }
 
-int
-server_run(struct server *s)
+static int
+serve(struct server *s)
 {
 	while (s->stopping == STOPPING_NOT)
 		if (take_turn(s, EVLOOP_ONCE) != 0)
 			return -1;
-	if (stop_in_order(s) != 0)
+	return stop_in_order(s);
+}
+
+int
+server_run(struct server *s)
+{
+	int rc = take_signals(s);
+
+	if (rc == 0) {
+		hold_signals(SIG_UNBLOCK);
+		rc = serve(s);
+		hold_signals(SIG_BLOCK);
+	}
+	if (rc != 0)
 		return -1;
 	log_catch_up(s->log, turn_ms(&s->turn), true);
 	log_line(s->log, LOG_LEVEL_INFO, "server: stopped");
@@ -343,15 +350,10 @@ make_registry(struct server *s)
 static int
 make_loop(struct server *s)
 {
-	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->base = event_base_new();
-	if (s->wake < 0 || s->base == NULL)
-		return -1;
-	s->wake_event = event_new(s->base, s->wake, EV_READ | EV_PERSIST, on_wake, s);
-	s->lease = evtimer_new(s->base, on_lease, s);
-	if (s->wake_event == NULL || s->lease == NULL)
-		return -1;
-	return event_add(s->wake_event, NULL);
+	if (s->base)
+		s->lease = evtimer_new(s->base, on_lease, s);
+	return s->lease ? 0 : -1;
 }
 
 static int
@@ -426,7 +428,6 @@ server_new(struct config *config, const struct config_source *source, struct log
 	s->source = source;
 	s->log = log;
 	s->socket = SOCKET_FILE_NONE;
-	s->wake = -1;
 	s->started_ns = turn_clock_ns();
 	if (make_registry(s) != 0 || make_loop(s) != 0 || open_ingest(s, error) != 0 ||
 	    open_http(s, error) != 0) {
@@ -453,12 +454,8 @@ server_free(struct server *s)
 			event_free(s->signal[i]);
 	if (s->lease)
 		event_free(s->lease);
-	if (s->wake_event)
-		event_free(s->wake_event);
 	if (s->base)
 		event_base_free(s->base);
-	if (s->wake >= 0)
-		close(s->wake);
 	apply_free(s->apply);
 	registry_free(s->registry);
 	self_metrics_free(s->self);

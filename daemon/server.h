@@ -3,8 +3,7 @@
  * server.h - the daemon as a whole: its parts, its loop, its end.
  *
  * A turn of the loop: requests are read and applied, the replies go out, the pages get
- * their next slices, leases are looked at. One thread; server_stop() alone may be called
- * from another one or from a signal handler.
+ * their next slices, leases are looked at. One thread.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -27,18 +26,18 @@ struct server *server_new(struct config *config, const struct config_source *sou
     struct log *log, char error[SERVER_ERROR_TEXT]);
 
 /*
- * Take SIGTERM and SIGINT (stop in order; at the second, at once), SIGHUP (reload the
- * configuration) and SIGPIPE (nothing ever) from now on. They are the process's, so this
- * is for programs that are nothing but a daemon. 0, or -1 when memory is out.
+ * Let SIGTERM, SIGINT and SIGHUP wait: before server_new(), so that one that comes early
+ * does not end the process. server_run() takes them, and lets them wait again at its end.
  */
-int server_handle_signals(struct server *s);
+void server_hold_signals(void);
 
 /*
- * Serve until it is stopped: then listen no more, answer what was read, and return.
- * 0, or -1 when the loop failed.
+ * Serve until SIGTERM or SIGINT: then listen no more, answer what was read, and return;
+ * at the second one, at once. SIGHUP reloads the configuration, SIGPIPE does nothing
+ * ever. Signals are the process's, so this is for programs that are nothing but a daemon.
+ * 0, or -1 when the loop failed or memory is out.
  */
 int server_run(struct server *s);
-void server_stop(struct server *s);
 
 /* Close everything and remove the socket and the port file, if they are still ours. */
 void server_free(struct server *s);

@@ -117,33 +117,6 @@ load(const struct rig *r, const struct rig_setting *setting, struct loaded *ret)
 	unlink(ret->file);
 }
 
-/* As the daemon's main() does it: before and after it is served, signals wait. They would
- * come to Check's handler, which ends the whole process group. */
-static void
-hold_signals(int how)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(how, &set, NULL);
-}
-
-static int
-serve(struct server *s)
-{
-	int rc = server_handle_signals(s);
-
-	if (rc != 0)
-		return rc;
-	hold_signals(SIG_UNBLOCK);
-	rc = server_run(s);
-	hold_signals(SIG_BLOCK);
-	return rc;
-}
-
 static void
 be_daemon(const struct rig *r, const struct rig_setting *setting)
 {
@@ -153,13 +126,14 @@ be_daemon(const struct rig *r, const struct rig_setting *setting)
 	struct log *log;
 	int status = CHILD_FAILED;
 
-	hold_signals(SIG_BLOCK);
+	/* They would come to Check's handler, which ends the whole process group. */
+	server_hold_signals();
 	load(r, setting, &loaded);
 	log = log_new((enum log_level)loaded.config.log.level, NULL, NULL);
 	s = server_new(&loaded.config, &loaded.source, log, error);
 	if (s == NULL)
 		fprintf(stderr, "%s", error);
-	else if (serve(s) == 0)
+	else if (server_run(s) == 0)
 		status = 0;
 	server_free(s);
 	log_free(log);
