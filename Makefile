@@ -31,7 +31,7 @@ BUILD  ?= build/$(or $(SAN),release)
 CFLAGS   ?= $(if $(SAN),-O1 -g -fno-omit-frame-pointer,-O2 -g)
 CXXFLAGS ?= $(CFLAGS)
 
-DAEMON_PKGS := libevent jansson
+DAEMON_PKGS := libevent jansson libisal
 CTL_PKGS    := nanomsg jansson
 TEST_PKGS   := check nanomsg
 
@@ -68,7 +68,13 @@ FAILING := $(BUILD)/tests/failing.o
 TESTUTIL := $(filter-out $(FAILING),$(call objects,\
 	$(filter-out tests/check_%,$(call sources,tests))))
 EXAMPLES := $(basename $(sort $(wildcard client/examples/*.c client/examples/*.cpp)))
-SYSTEST  := $(basename $(filter-out tests/system/peer_%,$(call sources,tests/system)))
+SYSTEST  := $(basename $(filter-out tests/system/peer_%,$(call sources,tests/system)) \
+	$(call sources,tests/chaos))
+
+# tests/sacred: one application; late: not linked to the library; nanomsg: with libnanomsg too.
+sacred_objects := $(call objects,$(filter-out %/late.c %/nanomsg.c %/failing_malloc.c,$(call sources,tests/sacred)))
+sacred_so := $(if $(SAN),,$(BUILD)/tests/sacred/failing_malloc.so)
+sacred := $(addprefix $(BUILD)/tests/sacred/,app app_late app_nanomsg) $(sacred_so)
 
 daemon := $(BUILD)/dynamo-metricsd
 ctl    := $(BUILD)/dynamo-metricsctl
@@ -84,7 +90,7 @@ systest  := $(SYSTEST:%=$(BUILD)/%)
 
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $(@:$(BUILD)/%=%);)
 
-.PHONY: all programs tests check system scale test run demo docs deps test-deps asan tsan valgrind \
+.PHONY: all programs tests check system scale churn chaos simulate sacred test run demo docs deps test-deps asan tsan valgrind \
 	mutants install uninstall check-layers check-header format format-check show-abort clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -101,6 +107,8 @@ $(BUILD)/ctl/%.o:    part := -Iproto -Ictl -fPIE $(call pkg_cflags,$(CTL_PKGS))
 $(BUILD)/tests/%.o:  part := -Iproto -Idaemon -Iclient -Iclient/include -Ictl -Itests -fPIE \
 	$(call pkg_cflags,$(DAEMON_PKGS) $(TEST_PKGS))
 $(BUILD)/tests/system/%.o:    part := -Iclient/include -fPIE
+$(BUILD)/tests/chaos/%.o:     part := -Iclient/include -Itests -fPIE
+$(BUILD)/tests/sacred/%.o:    part := -Iclient/include -fPIC
 $(BUILD)/tests/system/peer_%.o: part := -Iproto -Iclient/include -fPIE
 $(BUILD)/client/examples/%.o: part := -Iclient/include -fPIE
 
@@ -203,7 +211,16 @@ $(examples): $(BUILD)/%: $(BUILD)/%.o $(so) $(sodev)
 	$(call quiet,LD)$(if $(wildcard $*.cpp),$(link_cxx),$(link)) \
 		$(if $(findstring nanomsg,$*),$(call pkg_libs,nanomsg),$(user_libs))
 
-programs: all $(examples) $(systest) $(peers)
+$(BUILD)/tests/sacred/app: $(sacred_objects) $(so) $(sodev)
+	$(call quiet,LD)$(link) $(user_libs)
+$(BUILD)/tests/sacred/app_nanomsg: $(sacred_objects) $(BUILD)/tests/sacred/nanomsg.o $(so) $(sodev)
+	$(call quiet,LD)$(link) $(user_libs) $(call pkg_libs,nanomsg)
+$(BUILD)/tests/sacred/app_late: $(sacred_objects) $(BUILD)/tests/sacred/late.o $(so)
+	$(call quiet,LD)$(link) -pthread
+$(BUILD)/tests/sacred/failing_malloc.so: $(BUILD)/tests/sacred/failing_malloc.o
+	$(call quiet,LD)$(CC) $(CFLAGS) $(link_flags) -shared $(LDFLAGS) -o $@ $<
+
+programs: all $(examples) $(systest) $(peers) $(sacred)
 tests: $(if $(T),,programs) $(checks)	## build the tests without running them
 
 # What runs a test program: nothing, or valgrind.
@@ -218,6 +235,21 @@ system: programs	## run the end-to-end tests: real workers, daemon and Prometheu
 
 scale: programs	## the end-to-end tests of many series, with a million of them
 	@$(test_env) DYNM_SCALE=1000000 $(PYTHON) tests/system/run test_scale
+
+churn: programs	## 100,000 workers that come and are gone, 20,000 that are killed and replaced
+	@$(test_env) DYNM_CHURN=$${DYNM_CHURN:-100000} PREFORK_KILLS=$${PREFORK_KILLS:-20000} \
+		$(PYTHON) tests/system/run test_churn test_prefork
+
+# At random, but for what SEED decides: what is killed, when, and how often.
+chaos: $(daemon) $(BUILD)/tests/chaos/worker	## kill daemon and workers for a while, and count (SEED=n SECONDS=s)
+	@$(test_env) $(PYTHON) tests/chaos/run --seed $(or $(SEED),1) --seconds $(or $(SECONDS),40)
+
+simulate: $(BUILD)/tests/check_simulation	## workers and daemon in one process, every fault, from seeds (SEED=n SECONDS=s)
+	@$< $(or $(SEED),1) $(or $(SECONDS),60)
+
+# SACRED='3 11': these conditions; SECONDS: of each (default 3).
+sacred: $(daemon) $(sacred)	## what an application notices of its metrics, in 20 conditions: nothing
+	@$(test_env) $(PYTHON) tests/sacred/run $(if $(SECONDS),--seconds $(SECONDS)) $(SACRED)
 
 test: test-deps	## install what is missing, build, run all tests
 	+@$(MAKE) --no-print-directory check

@@ -103,7 +103,8 @@ blocks_init(const struct blocks_hooks *hooks)
 	int error = 0;
 
 	blocks_lock();
-	all.hooks = *hooks;
+	if (!all.started) /* threads that update read them without the lock */
+		all.hooks = *hooks;
 	if (!all.retired.cell)
 		all.retired.cell = blocks_map_wiped(ARRAY_BYTES);
 	if (all.retired.cell)
@@ -154,6 +155,7 @@ uint64_t *
 blocks_attach(void)
 {
 	uint64_t *cells = own.cells ? own.cells->cell : NULL;
+	int error = errno; /* an update leaves it alone */
 
 	if (own.skip > 0) {
 		own.skip--;
@@ -163,6 +165,7 @@ blocks_attach(void)
 		own.cells = claim();
 	if (!own.cells) {
 		own.skip = RETRY_CALLS;
+		errno = error;
 		return NULL;
 	}
 	cells = own.cells->cell;
@@ -170,6 +173,7 @@ blocks_attach(void)
 		blocks_own = cells;
 	else
 		own.skip = RETRY_CALLS;
+	errno = error;
 	return cells;
 }
 

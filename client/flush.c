@@ -13,17 +13,22 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "program.h"
 #include "ticks.h"
 
 #define PAUSE_FIRST_MS 10
 #define PAUSE_MAX_MS   1000
 #define TORN_NS	       (1 * NS_PER_MS)
+#define UNUSED_NS      (10 * NS_PER_S)
 #define REPLY_BYTES    ((1U << 20) + (1U << 16)) /* the longest reply, unless a page is */
 #define REPLY_MAX      (64U << 20)
 
 #ifndef DYNAMO_METRICS_VERSION
 #define DYNAMO_METRICS_VERSION "unknown"
 #endif
+
+/* Of all runtimes: a process has one set of threads, whoever started them. */
+static unsigned threads; /* atomic */
 
 /* Nothing was ever defined: then there is nothing to say to a daemon. */
 static bool
@@ -103,7 +108,7 @@ open_event(struct flush *f)
 
 	pthread_mutex_lock(&f->lock);
 	if (f->event_fd < 0)
-		f->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		f->event_fd = program_keep_off(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (f->event_fd < 0)
 		error = errno;
 	pthread_mutex_unlock(&f->lock);
@@ -170,8 +175,8 @@ ask(struct flush *f, uint64_t now)
 	struct session_wish wish = { .update = f->passing,
 		.dropped = report_dropped(f->report) };
 
-	if (f->passing)
-		flush_refresh_pass(f, now);
+	if (f->passing && !flush_refresh_pass(f, now))
+		return false;
 	if (session_next(f->session, &wish, &f->collect.source)) {
 		send_request(f);
 		return true;
@@ -180,10 +185,8 @@ ask(struct flush *f, uint64_t now)
 		flush_end_pass(f);
 	if (f->passing) /* what waited for a removal may be next */
 		return collect_is_defining(&f->collect);
-	if (!f->final && flush_pass_is_due(f, now)) {
-		flush_begin_pass(f, now);
-		return true;
-	}
+	if (!f->final && flush_pass_is_due(f, now))
+		return flush_begin_pass(f, now);
 	wish.update = false; /* the pass may have ended above */
 	wish.ping = now + slack >= ping_at(f);
 	wish.bye = f->final;
@@ -285,6 +288,8 @@ converse(struct flush *f)
 		uint64_t now = ticks_ns();
 		bool more = f->session->state == SESSION_READY && ask(f, now);
 
+		if (!flush_is_self(f))
+			return;
 		switch (transport_pump(&f->transport)) {
 		case TRANSPORT_REPLY:
 			more = take_reply(f);
@@ -301,12 +306,33 @@ converse(struct flush *f)
 	}
 }
 
+static uint64_t
+look_at(const struct flush *f)
+{
+	return f->looked_ns + (is_used(f) ? f->interval_ns : UNUSED_NS);
+}
+
+/*
+ * A process goes on as long as it has a thread: ours must not be the last. So when the
+ * program's have all ended, this runtime is closed as by dynm_close().
+ */
+static void
+look_around(struct flush *f, uint64_t now)
+{
+	if (now < look_at(f))
+		return;
+	f->looked_ns = now;
+	if (program_has_ended(__atomic_load_n(&threads, __ATOMIC_RELAXED)))
+		flush_order_close(f);
+}
+
 static void
 turn(struct flush *f)
 {
 	uint64_t now = ticks_ns();
 
 	report_drops(f->report);
+	look_around(f, now);
 	f->over = f->over || is_past_close(f, now);
 	if (f->over || !is_used(f))
 		return;
@@ -338,7 +364,7 @@ deadline(struct flush *f)
 		at = f->close_ns;
 	pthread_mutex_unlock(&f->lock);
 	if (!is_used(f))
-		return at;
+		return earlier(at, look_at(f));
 	if (f->transport.fd < 0)
 		return earlier(at, f->retry_ns);
 	if (f->session->state != SESSION_READY)
@@ -394,6 +420,7 @@ flush_main(void *arg)
 	forked = f->forked;
 	f->forked = false;
 	pthread_mutex_unlock(&f->lock);
+	__atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
 	if (forked) /* what fork() has wiped, if this kernel does */
 		(void)madvise(f->map, session_map_bytes(SERIES_WIRE_MAX), MADV_DONTNEED);
 	f->session = session_init(f->map, SERIES_WIRE_MAX);
@@ -402,14 +429,23 @@ flush_main(void *arg)
 	f->pause_ms = PAUSE_FIRST_MS;
 	f->retry_ns = 0;
 	f->over = f->passing = f->final = false;
-	while (!f->over) {
+	while (flush_is_self(f) && !f->over) {
 		turn(f);
-		if (!f->over)
+		if (flush_is_self(f) && !f->over)
 			rest(f, deadline(f));
 	}
+	if (!flush_is_self(f)) /* a child that was forked in the callback */
+		return NULL;
 	transport_close(&f->transport);
 	set_connected(f, false);
+	__atomic_fetch_sub(&threads, 1, __ATOMIC_RELAXED);
 	return NULL;
+}
+
+void
+flush_forget_threads(void)
+{
+	__atomic_store_n(&threads, 0, __ATOMIC_RELAXED);
 }
 
 int
@@ -422,7 +458,7 @@ flush_start(struct flush *f)
 		return 0;
 	sigfillset(&all);
 	pthread_mutex_lock(&f->lock);
-	if (!f->running) {
+	if (!f->running && !f->closing) {
 		pthread_sigmask(SIG_SETMASK, &all, &old);
 		error = pthread_create(&f->thread, NULL, flush_main, f);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);

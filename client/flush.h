@@ -3,9 +3,9 @@
  * flush.h - the one thread of a runtime: when to send, and to whom it matters.
  *
  * It connects as soon as something is defined, starts a pass (collect.h) each interval,
- * and sleeps in between: at most one wake-up an interval when nothing changes, none at
- * all while nothing is defined. It sees the daemon leave at once, and comes back within a
- * second. It has all signals blocked.
+ * and sleeps in between: at most one wake-up an interval when nothing changes, one in ten
+ * seconds while nothing is defined. It ends when the program's own threads have. It sees
+ * the daemon leave at once, and comes back within a second. It has all signals blocked.
  *
  * Other threads give orders under the lock and wake it. The lock is never held over
  * anything that waits, but for the conditions.
@@ -60,6 +60,7 @@ struct flush {
 	uint64_t next_pass_ns;
 	uint64_t retry_ns;
 	uint64_t ask_again_ns; /* for what was refused */
+	uint64_t looked_ns;    /* whether the program is still there */
 	uint64_t sent_ns;
 	uint32_t pause_ms;
 	uint64_t random;

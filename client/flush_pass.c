@@ -4,7 +4,8 @@
  */
 #include "flush_parts.h"
 
-static void
+/* False when this process is a child that fn has forked. */
+static bool
 call_back(struct flush *f)
 {
 	void (*fn)(void *arg);
@@ -16,12 +17,15 @@ call_back(struct flush *f)
 	f->in_callback = fn != NULL;
 	pthread_mutex_unlock(&f->lock);
 	if (!fn)
-		return;
+		return true;
 	fn(arg);
+	if (!flush_is_self(f))
+		return false;
 	pthread_mutex_lock(&f->lock);
 	f->in_callback = false;
 	pthread_cond_broadcast(&f->done);
 	pthread_mutex_unlock(&f->lock);
+	return true;
 }
 
 /* What was refused for what others have is asked again now and then. */
@@ -35,7 +39,7 @@ ask_again(struct flush *f, uint64_t now)
 	f->ask_again_ns = now + flush_lease_ns(f) / 3;
 }
 
-void
+bool
 flush_begin_pass(struct flush *f, uint64_t now)
 {
 	pthread_mutex_lock(&f->lock);
@@ -44,19 +48,23 @@ flush_begin_pass(struct flush *f, uint64_t now)
 	pthread_mutex_unlock(&f->lock);
 	f->passing = true;
 	f->next_pass_ns = now + f->interval_ns;
-	call_back(f);
+	if (!call_back(f))
+		return false;
 	ask_again(f, now);
 	collect_pass(&f->collect);
+	return true;
 }
 
-void
+bool
 flush_refresh_pass(struct flush *f, uint64_t now)
 {
 	if (now < f->next_pass_ns || !collect_is_defining(&f->collect))
-		return;
+		return true;
 	f->next_pass_ns = now + f->interval_ns;
-	call_back(f);
+	if (!call_back(f))
+		return false;
 	collect_changes(&f->collect);
+	return true;
 }
 
 void

@@ -2,7 +2,7 @@
 /*
  * What other threads ask of the flush thread.
  */
-#include "flush.h"
+#include "flush_parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -110,6 +110,18 @@ until_ns(int timeout_ms)
 	return ticks_ns() + (timeout_ms > 0 ? (uint64_t)timeout_ms * NS_PER_MS : 0);
 }
 
+/* There may be no thread, and none to come: whoever waited would wait for ever. */
+static bool
+is_closing(struct flush *f)
+{
+	bool closing;
+
+	pthread_mutex_lock(&f->lock);
+	closing = f->closing;
+	pthread_mutex_unlock(&f->lock);
+	return closing;
+}
+
 static dynm_err
 begin_wait(struct flush *f)
 {
@@ -119,7 +131,7 @@ begin_wait(struct flush *f)
 		return DYNM_EAGAIN;
 	error = flush_start(f);
 	if (error == 0)
-		return DYNM_OK;
+		return is_closing(f) ? DYNM_EAGAIN : DYNM_OK;
 	report_error(f->report, DYNM_ESYS, "the flush thread cannot be started: %s",
 	    strerror(error));
 	return DYNM_ESYS;
@@ -209,32 +221,44 @@ flush_status(struct flush *f, dynm_status *ret)
 }
 
 void
+flush_order_close(struct flush *f)
+{
+	pthread_mutex_lock(&f->lock);
+	if (!f->closing) {
+		f->closing = true;
+		f->close_ns = ticks_ns() + f->interval_ns;
+		wake_locked(f);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
+void
 flush_stop(struct flush *f)
 {
 	if (!flush_is_running(f))
 		return;
-	pthread_mutex_lock(&f->lock);
-	f->closing = true;
-	f->close_ns = ticks_ns() + f->interval_ns;
-	wake_locked(f);
-	pthread_mutex_unlock(&f->lock);
+	flush_order_close(f);
 	pthread_join(f->thread, NULL);
 }
 
-/* The thread, those who waited, and the connection are the parent's. */
+/* The thread, those who waited, and the connection are the parent's. What another thread
+ * was closing stays closed. */
 void
 flush_fork_child(struct flush *f)
 {
 	(void)init_conditions(f);
+	flush_forget_threads();
 	__atomic_store_n(&f->running, false, __ATOMIC_RELEASE);
 	f->forked = true;
-	f->woken = f->closing = f->in_callback = f->connected = false;
+	f->woken = f->in_callback = f->connected = false;
 	f->ordered = f->passed = f->pass_order = 0;
 	f->acked_ns = 0;
 	f->given[0] = '\0';
 	f->expose = EXPOSE_NONE;
 	f->outage = false;
 	f->trouble[0] = '\0';
+	__atomic_store_n(&f->collect.shown, 0, __ATOMIC_RELAXED);
+	f->random ^= (uint64_t)getpid() << 32; /* siblings do not come back in step */
 	transport_abandon(&f->transport);
 	if (f->event_fd >= 0)
 		close(f->event_fd);

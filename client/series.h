@@ -9,14 +9,15 @@
  *
  * A child has two kinds of cells. In the process (blocks.h):
  *	counter		whole numbers (u64), fractions (f64)
- *	gauge		added in this thread (f64; bits 0: nothing); in the shared array:
- *the value that was set, encoded (cells.h); for merge last, one cell more: the time of
- *the set histogram	sequence, sum (f64), a count per bucket (u64), +Inf last On the
- *wire: those of message_cells(), numbered densely from 0 in each runtime.
+ *	gauge		added in this thread (f64; bits 0: nothing); and in the shared
+ *			array the value that was set, encoded (cells.h); for merge
+ *			last, one cell more: the time of the set
+ *	histogram	sequence, sum (f64), a count per bucket (u64), +Inf last
+ * On the wire: those of message_cells(), numbered densely from 0 in each runtime.
  *
- * Children of one stride (process cells per child) lie together in slabs. A child's
- *memory and process cells live as long as the runtime, so that an old handle never writes
- * to another series; its wire cells are used again once the daemon has forgotten it.
+ * Children of one stride (process cells per child) lie together in slabs. The memory and
+ * process cells of a child live as long as the runtime, so that an old handle writes to
+ * no other series; its wire cells are used again once the daemon has forgotten it.
  */
 #ifndef SERIES_H
 #define SERIES_H

@@ -42,6 +42,8 @@ void
 session_defines(struct session *s, uint32_t cell, uint32_t n, enum message_kind kind)
 {
 	for (uint32_t i = cell; i < cell + n; i++) {
+		if (s->flags[i] & USED)
+			s->reuses = true;
 		s->flags[i] &= AGAIN;
 		if (kind == MESSAGE_GAUGE)
 			s->flags[i] |= i == cell ? GAUGE : GAUGE | TIME;
@@ -56,7 +58,7 @@ session_forgets(struct session *s, uint32_t cell, uint32_t n)
 	for (uint32_t i = cell; i < cell + n; i++) {
 		s->acked[i] = 0;
 		s->base[i] = 0;
-		s->flags[i] = 0;
+		s->flags[i] = USED;
 	}
 }
 
@@ -262,6 +264,7 @@ build_define(struct session *s, const struct session_source *source)
 	wire_writer_init(&w, s->bytes, room(s, SESSION_DEFINE_BYTES));
 	begun = message_begin_define(&w, s->ticket, s->n_acked + 1);
 	s->defined_last = true;
+	s->reuses = false;
 	return take_off(
 	    s, &w, MESSAGE_DEFINE, begun, source->define(source->arg, &w, s->define_max));
 }

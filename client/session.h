@@ -11,8 +11,8 @@
  *	WAIT	waits for the answer to a request
  *
  * Per wire cell it keeps: acked, the report that the daemon has acknowledged; base, what
- *of the value was counted in earlier sessions; and flags. report = value - base, and base
- *is 0 for gauges. A request with a number is in flight until it is resolved, and is sent
+ * of the value was counted in earlier sessions; and flags. report = value - base; base is
+ * 0 for gauges. A request with a number is in flight until it is resolved, and is sent
  * again with identical bytes: the daemon may have applied it while its reply was lost.
  *
  * The struct and its arrays lie in one mapping that fork() wipes, so that no child can go
@@ -84,6 +84,8 @@ struct session {
 	struct message_ticket ticket;
 	uint64_t base_store; /* the store that base belongs to */
 	uint64_t n_acked;
+	uint64_t n_reused; /* of the last DEFINE that gave a cell to another child */
+	bool reuses;	   /* the DEFINE in flight does */
 
 	enum message_type flight; /* DEFINE, UPDATE, REMOVE; 0: nothing in flight */
 	uint64_t flight_n;

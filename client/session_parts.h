@@ -13,5 +13,6 @@
 #define TIME	0x04 /* of a gauge: an integer */
 #define SUSPECT 0x08 /* was in an UPDATE that was refused */
 #define KEPT	0x10 /* while cells are numbered anew: it stays */
+#define USED	0x20 /* a child had it, in this session, and was removed */
 
 #endif /* SESSION_PARTS_H */

@@ -69,6 +69,8 @@ commit(struct session *s, const struct message *ack, const struct session_source
 	if (type == MESSAGE_UPDATE && s->update_max < UINT32_MAX / 2)
 		s->update_max *= 2;
 	if (type == MESSAGE_DEFINE) {
+		if (s->reuses)
+			s->n_reused = s->n_acked;
 		s->define_max = s->define_max * 2 < SESSION_DEFINE_ITEMS
 				    ? s->define_max * 2
 				    : SESSION_DEFINE_ITEMS;
@@ -83,7 +85,7 @@ new_session(struct session *s, const struct session_source *source)
 {
 	for (uint32_t i = 0; i < s->cells_end; i++) {
 		s->acked[i] = 0;
-		s->flags[i] &= (uint8_t)~AGAIN;
+		s->flags[i] &= (uint8_t) ~(AGAIN | USED);
 	}
 	s->dropped.acked = 0;
 	s->dropped.again = false;
@@ -91,6 +93,7 @@ new_session(struct session *s, const struct session_source *source)
 	s->has_sid = false;
 	s->has_ticket = false;
 	s->n_acked = 0;
+	s->n_reused = 0;
 	source->renumber(source->arg, s);
 	source->restart(source->arg, false);
 }
@@ -127,17 +130,25 @@ ended(struct session *s, uint64_t store, bool flight_counts,
 	return SESSION_AGAIN;
 }
 
+/* What the daemon has of our session, it may have with what is in flight, or not. */
+static enum session_verdict
+begin_anew(struct session *s, uint64_t store, const struct session_source *source)
+{
+	bool ours = !s->has_store || s->base_store == store;
+
+	if (ours && s->flight == MESSAGE_UPDATE) {
+		s->lost++;
+		(void)refuse(&s->trouble, REASON_SESSION,
+		    "the daemon has forgotten this worker's session: at most one "
+		    "flush is missing");
+	}
+	return ended(s, store, true, source);
+}
+
 static enum session_verdict
 forgotten(struct session *s, const struct message *m, const struct session_source *source)
 {
-	if (s->flight == MESSAGE_UPDATE) {
-		s->lost++;
-		(void)refuse(&s->trouble, REASON_SESSION,
-		    "the daemon has forgotten this worker's session: at most one flush "
-		    "is "
-		    "missing");
-	}
-	return ended(s, m->store, true, source);
+	return begin_anew(s, m->store, source);
 }
 
 /* ---- Replies ----------------------------------------------------------- */
@@ -174,8 +185,15 @@ on_new(struct session *s, const struct message *m, const struct session_source *
 static enum session_verdict
 on_live(struct session *s, const struct message *m, const struct session_source *source)
 {
-	if (!s->has_ticket || m->last > (s->flight ? s->flight_n : s->n_acked))
-		return SESSION_CLOSE; /* it knows of a request that we never sent */
+	/* Somebody else's session, or a request that we never sent? */
+	if (!s->has_ticket || m->ticket.store != s->ticket.store ||
+	    m->ticket.serial != s->ticket.serial ||
+	    m->last > (s->flight ? s->flight_n : s->n_acked))
+		return SESSION_CLOSE;
+	/* It was set back to before a cell went to another child, and would count what is
+	 * of the one for the other. */
+	if (m->last < s->n_reused)
+		return begin_anew(s, m->ticket.store, source);
 	take_welcome(s, m);
 	if (s->flight && m->last == s->flight_n) {
 		commit(s, NULL, source);
@@ -221,6 +239,8 @@ on_refused(
 			s->flags[i] &= (uint8_t)~SUSPECT;
 	} else if (type == MESSAGE_DEFINE) {
 		s->define_max = s->define_max > 1 ? s->define_max / 2 : 1;
+		if (s->reuses) /* the next one does not say so again */
+			s->n_reused = s->n_acked;
 		s->trouble = why;
 		source->restart(source->arg, false);
 		return s->define_max > 1 ? SESSION_OK : SESSION_CLOSE;

@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "program.h"
+
 #define ID_BYTES   4
 #define KEEP_BYTES 65536U /* a reply buffer above this is given back */
 #define STEP_BYTES 65536U /* memory is taken as bytes come, not as a length promises */
@@ -68,7 +70,8 @@ transport_open(struct transport *t, const char *path)
 	memcpy(to.sun_path, path, strlen(path) + 1);
 	pthread_mutex_lock(t->lock);
 	transport_abandon(t);
-	t->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	t->fd = program_keep_off(
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	/* A Unix socket connects at once or not at all. */
 	if (t->fd < 0 || connect(t->fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
 		error = errno;

@@ -42,10 +42,11 @@ static const struct command commands[] = {
 "  dynamo-metricsctl expose my/namespace backend\n"
 "  dynamo-metricsctl expose my/namespace ''\n",
 	    0, ctl_expose },
-	{ "status", "[--json]", "show the daemon and its workers",
-"Shows the daemon, and each live worker: its name, process, user, whether it is\n"
-"connected, since when it is known (AGE), when it last spoke (IDLE) and last\n"
-"reported a change (UPDATED), its series, and how many things of it were refused.\n"
+	{ "status", "[--json]", "show the daemon, its state and its workers",
+"Shows the daemon; what it keeps over a restart, with a line for each problem;\n"
+"and each live worker: its name, process, user, whether it is connected, since\n"
+"when it is known (AGE), when it last spoke (IDLE) and last reported a change\n"
+"(UPDATED), its series, and how many things of it were refused.\n"
 "\n"
 "      --json           print the daemon's answer as it is\n",
 	    OPTION_JSON, ctl_status },

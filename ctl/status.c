@@ -45,6 +45,22 @@ span(char out[CELL_BYTES], int64_t ms)
 		    s % 86400 / 3600);
 }
 
+static void
+size(char out[CELL_BYTES], int64_t bytes)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	double n = (double)bytes / 1024;
+	size_t i = 0;
+
+	if (bytes < 1024) {
+		snprintf(out, CELL_BYTES, "%" PRId64 " bytes", bytes);
+		return;
+	}
+	for (; n >= 1024 && i < 3; i++)
+		n /= 1024;
+	snprintf(out, CELL_BYTES, "%.1f %s", n, units[i]);
+}
+
 /* ---- The table of workers -------------------------------------------------- */
 
 static void
@@ -189,14 +205,92 @@ print_head(FILE *out, const json_t *status)
 	    " gauges, %" PRId64 " histograms\n",
 	    number_in(status, "families"), number_in(series, "counter"),
 	    number_in(series, "gauge"), number_in(series, "histogram"));
-	fprintf(out, "%zu workers, %" PRId64 " folded sessions remembered; lease %s\n",
+	fprintf(out,
+	    "%zu workers; so far %" PRId64 " were folded, %" PRId64
+	    " of them are remembered; lease %s\n",
 	    json_array_size(json_object_get(status, "workers")),
-	    number_in(status, "folded"), lease);
+	    number_in(status, "folded_total"), number_in(status, "remembered"), lease);
 	fprintf(out,
 	    "%" PRId64 " connections; so far: %" PRId64 " messages, %" PRId64
-	    " things refused\n\n",
+	    " of them sent again, %" PRId64 " things refused, %" PRId64
+	    " updates dropped by workers\n",
 	    number_in(totals, "connections"), number_in(totals, "messages"),
-	    number_in(totals, "refused"));
+	    number_in(status, "resent_total"), number_in(status, "refused_total"),
+	    number_in(status, "client_dropped_total"));
+}
+
+/* ---- The state ------------------------------------------------------------- */
+
+static int64_t
+ms_in(const json_t *object, const char *key)
+{
+	return (int64_t)(json_number_value(json_object_get(object, key)) * 1000);
+}
+
+static void
+print_snapshot(FILE *out, const json_t *state)
+{
+	char age[CELL_BYTES], took[CELL_BYTES], bytes[CELL_BYTES];
+
+	if (!json_is_number(json_object_get(state, "snapshot_age_s"))) {
+		fputs("no snapshot yet", out);
+	} else {
+		span(age, ms_in(state, "snapshot_age_s"));
+		size(bytes, number_in(state, "snapshot_bytes"));
+		fprintf(out, "snapshot %s ago, %s", age, bytes);
+	}
+	/* What the one took that an earlier daemon wrote, nobody knows. */
+	if (json_is_number(json_object_get(state, "snapshot_duration_s"))) {
+		span(took, ms_in(state, "snapshot_duration_s"));
+		fprintf(out, ", in %s", took);
+	}
+	if (number_in(state, "snapshot_failures") > 0)
+		fprintf(
+		    out, ", %" PRId64 " failed", number_in(state, "snapshot_failures"));
+}
+
+static void
+print_journal(FILE *out, const json_t *state)
+{
+	char bytes[CELL_BYTES];
+
+	size(bytes, number_in(state, "journal_bytes"));
+	if (json_is_true(json_object_get(state, "degraded")))
+		fputs("; degraded\n", out);
+	else if (json_is_true(json_object_get(state, "journal")))
+		fprintf(out, "; journal %" PRId64 ", %s\n",
+		    number_in(state, "generation"), bytes);
+	else
+		fputs("; no journal\n", out);
+}
+
+/* What is kept over a restart; a daemon that does not tell leaves it out. */
+static void
+print_state(FILE *out, const json_t *state)
+{
+	const char *path = text_in(state, "path");
+	const json_t *problem;
+	size_t k;
+
+	if (!json_is_object(state))
+		return;
+	if (path[0] == '\0') {
+		fputs("state: nothing is kept over a restart\n", out);
+	} else {
+		fputs("state in ", out);
+		ctl_print(out, wire_text(path));
+		fputs(": ", out);
+		print_snapshot(out, state);
+		print_journal(out, state);
+	}
+	json_array_foreach(json_object_get(state, "problems"), k, problem)
+	{
+		fputs("problem: ", out);
+		ctl_print(out,
+		    wire_text(
+			json_string_value(problem) ? json_string_value(problem) : "?"));
+		fputc('\n', out);
+	}
 }
 
 enum ctl_exit
@@ -211,6 +305,8 @@ ctl_print_status(FILE *out, struct wire_text json, struct ctl_error *error)
 		    "there?");
 	}
 	print_head(out, status);
+	print_state(out, json_object_get(status, "state"));
+	fputc('\n', out);
 	print_workers(out, json_object_get(status, "workers"));
 	json_decref(status);
 	return CTL_OK;

@@ -6,6 +6,7 @@
 #include "apply_parts.h"
 
 #define EXPIRE_SLICE 4096 /* repeats that are forgotten in one turn */
+#define LATE_MS	     1000 /* a tick may be, and nothing is thought of it */
 
 /* ---- Dispatch ------------------------------------------------------------------- */
 
@@ -63,16 +64,23 @@ is_json(const char *payload, size_t bytes)
 	return i < bytes && payload[i] == '{';
 }
 
+static void
+set_time(struct apply *a, uint64_t now_ms)
+{
+	registry_set_time(a->registry, now_ms);
+	a->effects.now_ms = now_ms;
+}
+
 void
 apply_request(struct apply *a, struct apply_peer *peer, const void *payload, size_t bytes,
     uint64_t now_ms, struct strbuf *reply)
 {
 	struct message m = { 0 };
-	struct request q = { a, peer, &m, now_ms, reply };
+	struct request q = { a, peer, &m, payload, bytes, now_ms, reply };
 	struct refusal r = { 0 };
 	bool json = is_json(payload, bytes);
 
-	registry_set_time(a->registry, now_ms);
+	set_time(a, now_ms);
 	self_add(a->self, SELF_RECEIVED_BYTES, 0, 0, (double)bytes);
 	self_add(a->self, SELF_MESSAGES, json ? SELF_JSON : SELF_BINARY, 0, 1);
 	if (!json && message_decode(&m, payload, bytes, &r) != REASON_NONE)
@@ -80,7 +88,7 @@ apply_request(struct apply *a, struct apply_peer *peer, const void *payload, siz
 	if (tail_wants(&a->tail))
 		apply_tail_begin(&q);
 	if (json)
-		apply_json(&q, payload, bytes);
+		apply_json(&q);
 	else if (m.type != 0)
 		dispatch(&q);
 	else
@@ -105,15 +113,18 @@ apply_new(const struct apply_options *options, struct registry *registry,
 	a->registry = registry;
 	a->self = self;
 	a->log = log;
-	sessions_init(&a->sessions, registry, self, log);
+	a->promised_ms = UINT64_MAX;
+	a->effects = (struct effects){ .journal = options->journal,
+		.unix_ms = options->unix_ms,
+		.arg = options->refresh_arg };
+	sessions_init(&a->sessions, registry, self, log, &a->effects);
+	registry_set_effects(registry, &a->effects);
 	apply_set_options(a, options);
 	a->repeats = repeats_new(options->dedupe_secret);
 	if (a->repeats == NULL) {
 		apply_free(a);
 		return NULL;
 	}
-	if (options->folded_memory)
-		a->sessions.folded_most = options->folded_memory;
 	return a;
 }
 
@@ -128,6 +139,8 @@ apply_set_options(struct apply *a, const struct apply_options *options)
 	a->options.retain_s = options->retain_s;
 	a->options.workers = options->workers;
 	sessions_set_times(&a->sessions, options->lease_ms, options->grace_ms);
+	if (options->folded_memory)
+		a->sessions.folded_most = options->folded_memory;
 }
 
 void
@@ -145,25 +158,46 @@ void
 apply_disconnect(
     struct apply *a, struct apply_peer *peer, bool process_gone, uint64_t now_ms)
 {
-	registry_set_time(a->registry, now_ms);
+	set_time(a, now_ms);
 	sessions_unbind(&a->sessions, &peer->bindings, process_gone, now_ms);
+}
+
+/*
+ * A daemon that was stopped, or swapped out, must not take its own silence for that of
+ * its workers: what they sent meanwhile is heard first. Once, so that a daemon that is
+ * always late folds all the same.
+ */
+static bool
+was_away(struct apply *a, uint64_t now_ms)
+{
+	bool late = now_ms > a->promised_ms && now_ms - a->promised_ms > LATE_MS;
+
+	a->promised_ms = UINT64_MAX;
+	a->postponed = late && !a->postponed && a->sessions.due_ms <= now_ms;
+	return a->postponed;
 }
 
 void
 apply_tick(struct apply *a, uint64_t now_ms)
 {
-	registry_set_time(a->registry, now_ms);
-	sessions_tick(&a->sessions, now_ms);
+	set_time(a, now_ms);
+	if (a->sessions.due_ms > now_ms)
+		;
+	else if (was_away(a, now_ms))
+		sessions_postpone(&a->sessions, now_ms);
+	else
+		sessions_tick(&a->sessions, now_ms);
 	registry_tidy(a->registry, a->options.retain_s);
 	repeats_expire(a->repeats, now_ms, EXPIRE_SLICE);
 }
 
 uint64_t
-apply_due_ms(const struct apply *a, uint64_t now_ms)
+apply_due_ms(struct apply *a, uint64_t now_ms)
 {
 	uint64_t tidy_ms = registry_tidy_ms(a->registry, a->options.retain_s);
 	uint64_t due_ms = tidy_ms < a->sessions.due_ms ? tidy_ms : a->sessions.due_ms;
 
+	a->promised_ms = a->sessions.due_ms > now_ms ? a->sessions.due_ms : now_ms;
 	if (due_ms == UINT64_MAX)
 		return UINT64_MAX;
 	return due_ms > now_ms ? due_ms - now_ms : 0;
@@ -183,4 +217,58 @@ bool
 apply_had_worker(const struct apply *a)
 {
 	return a->sessions.had_worker;
+}
+
+/* ---- The state over a restart ----------------------------------------------------- */
+
+void
+apply_set_identity(
+    struct apply *a, uint64_t store, const uint8_t secret[REPEATS_SECRET_BYTES])
+{
+	a->options.store = store;
+	memcpy(a->options.dedupe_secret, secret, REPEATS_SECRET_BYTES);
+	repeats_set_secret(a->repeats, secret);
+}
+
+void
+apply_set_clock(struct apply *a, int64_t offset_ms)
+{
+	/* A replay has set the clock of its effects, and not that of the start. */
+	a->options.started_ms += (uint64_t)(offset_ms - a->started_offset_ms);
+	a->started_offset_ms = offset_ms;
+	a->effects.offset_ms = offset_ms;
+}
+
+void
+apply_last_time(const struct apply *a, uint64_t *ret_clock_ms, uint64_t *ret_unix_ms)
+{
+	*ret_clock_ms = a->effects.last_ms;
+	*ret_unix_ms = a->effects.last_unix_ms;
+}
+
+void
+apply_recovered(struct apply *a, bool other_boot,
+    enum apply_life (*life)(void *arg, pid_t pid, uint64_t start), void *arg,
+    uint64_t now_ms)
+{
+	struct sessions *s = &a->sessions;
+
+	set_time(a, now_ms);
+	if (other_boot) {
+		registry_retained_forget_times(a->registry);
+		effect_boot(&a->effects);
+	}
+	for (struct session *session = s->first, *next; session; session = next) {
+		enum apply_life is = other_boot ? APPLY_LIFE_GONE
+						: life(arg, session->pid, session->start);
+
+		next = session->next;
+		if (is == APPLY_LIFE_GONE)
+			sessions_fold(s, session->record, false,
+			    "its process ended while the daemon was away", now_ms);
+		else
+			session->column->hidden =
+			    is != APPLY_LIFE_SAME || session->name[0] == '\0';
+	}
+	sessions_begin_again(s, now_ms);
 }

@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include "journal.h"
 #include "log.h"
 #include "registry.h"
 #include "repeats.h"
@@ -42,7 +43,12 @@ struct apply_options {
 	/* Milliseconds since 1970. NULL: the `time` of messages in JSON is not looked at.
 	 */
 	uint64_t (*unix_ms)(void *arg);
-	void *refresh_arg; /* of both */
+	/* Puts the `state` of STATUS, a JSON object. NULL: it is left out. */
+	void (*state_status)(void *arg, struct strbuf *out);
+	void *refresh_arg; /* of all of these */
+	/* Each effect is recorded here, where it happens; it outlives the apply. NULL:
+	 * nothing is recorded. */
+	struct journal *journal;
 };
 
 /* Who is at the other end of a connection, as the kernel says. */
@@ -65,8 +71,9 @@ struct apply *apply_new(const struct apply_options *options, struct registry *re
     struct self_metrics *self, struct log *log);
 void apply_free(struct apply *a);
 
-/* Take lease_ms, grace_ms, json_bytes, dedupe_ms, dedupe_keys and retain_s anew. A
- * session keeps the lease that it was told until its worker says HELLO again. */
+/* Take lease_ms, grace_ms, json_bytes, folded_memory, dedupe_ms, dedupe_keys, retain_s
+ * and workers anew. A session keeps the lease that it was told until its worker says
+ * HELLO again. */
 void apply_set_options(struct apply *a, const struct apply_options *options);
 
 /*
@@ -90,10 +97,12 @@ void apply_disconnect(
 void apply_closed(struct apply *a, const struct apply_peer *peer, enum reason reason,
     const char *why, uint64_t now_ms);
 
-/* Leases and graces that have run out by now. Call at least every apply_due_ms(). */
+/* Leases and graces that have run out by now. Call at least every apply_due_ms(): who
+ * asked for that and is late by more than a second was away, and nobody is folded for it
+ * before what was sent meanwhile could be heard. */
 void apply_tick(struct apply *a, uint64_t now_ms);
 /* Milliseconds until apply_tick() has something to do; UINT64_MAX: nothing is pending. */
-uint64_t apply_due_ms(const struct apply *a, uint64_t now_ms);
+uint64_t apply_due_ms(struct apply *a, uint64_t now_ms);
 
 /* Refresh the self-metrics that are states, the caller's too. Before each scrape. */
 void apply_refresh(struct apply *a);
@@ -105,5 +114,47 @@ bool apply_had_worker(const struct apply *a);
 
 /* The daemon's state as JSON, what STATUS answers. */
 void apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out);
+
+/* ---- The state over a restart ----------------------------------------------- */
+
+/* Whose state it is, before anything is applied or replayed. */
+void apply_set_identity(
+    struct apply *a, uint64_t store, const uint8_t secret[REPEATS_SECRET_BYTES]);
+/* Every now_ms is CLOCK_MONOTONIC and so much more, from now on. */
+void apply_set_clock(struct apply *a, int64_t offset_ms);
+/* When the last effect happened, replayed ones too: now_ms, and milliseconds since 1970.
+ * 0: none did. */
+void apply_last_time(
+    const struct apply *a, uint64_t *ret_clock_ms, uint64_t *ret_unix_ms);
+
+/*
+ * Effects again, from the records of a journal and in their order: what was accepted is
+ * accepted whatever the limits are now, and what was refused is left out. Nothing is
+ * recorded, logged, or counted in the self-metrics. Between begin and end nothing else is
+ * asked of apply or the registry but to read.
+ */
+void apply_replay_begin(struct apply *a);
+/*
+ * 0, or why nothing that follows may be used: REASON_MEMORY, else the record does not fit
+ * the state. JOURNAL_HEAD sets the clock; JOURNAL_SEAL does nothing.
+ */
+enum reason apply_replay(
+    struct apply *a, const struct journal_record *record, struct refusal *why);
+/* How many series were left out since begin, as names and labels of now do not allow
+ * them. */
+uint64_t apply_replay_dropped(const struct apply *a);
+void apply_replay_end(struct apply *a);
+
+/* What is known of a process of an earlier run. */
+enum apply_life { APPLY_LIFE_UNKNOWN, APPLY_LIFE_SAME, APPLY_LIFE_GONE };
+
+/*
+ * After the state was loaded: no session has a connection. Those whose process is gone,
+ * or was another boot's, are folded (recorded); gauges of a process that is the same show
+ * at once, others when their worker is back. Grace and lease begin now.
+ */
+void apply_recovered(struct apply *a, bool other_boot,
+    enum apply_life (*life)(void *arg, pid_t pid, uint64_t start), void *arg,
+    uint64_t now_ms);
 
 #endif /* APPLY_H */

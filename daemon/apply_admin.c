@@ -60,27 +60,56 @@ add_lines(struct strbuf *text, const struct strbuf *lines, size_t room)
 	strbuf_addc(text, ']');
 }
 
-static void
-remove_and_tell(const struct request *q, const struct admin_command *c, size_t room,
-    struct strbuf *text)
+bool
+apply_admin_remove(struct apply *a, const struct admin_command *c, struct strbuf *lines,
+    struct registry_removed *ret_done)
 {
-	struct apply *a = q->a;
 	struct registry_removal what = { .name = c->name,
 		.level = c->level,
 		.n = c->n_labels,
 		.label_name = c->label_name,
 		.label_value = c->label_value,
 		.dry_run = c->dry_run };
+	struct registry_removed done;
+
+	registry_remove_matching(a->registry, &what, lines, &done);
+	if (ret_done)
+		*ret_done = done;
+	return !lines->failed;
+}
+
+/* Without memory, what could not be compared stayed: that is not what is asked for. */
+static void
+record_removal(const struct request *q, const struct registry_removed *done, bool whole)
+{
+	struct effects *effects = &q->a->effects;
+
+	if (done->removed + done->reset == 0)
+		return;
+	if (whole)
+		effect_request(effects, JOURNAL_ADMIN, q->payload, q->bytes);
+	else
+		effect_untold(effects);
+}
+
+static void
+remove_and_tell(const struct request *q, const struct admin_command *c, size_t room,
+    struct strbuf *text)
+{
+	struct apply *a = q->a;
 	struct registry_removed done = { 0 };
 	struct strbuf lines = STRBUF_EMPTY;
+	bool whole;
 
-	registry_remove_matching(a->registry, &what, &lines, &done);
-	if (!c->dry_run)
+	whole = apply_admin_remove(a, c, &lines, &done);
+	if (!c->dry_run) {
+		record_removal(q, &done, whole);
 		log_line(a->log, LOG_LEVEL_INFO,
 		    "apply: removed: %u series of '%.*s', and %u begin again, by pid %d, "
 		    "uid %u",
 		    done.removed, (int)c->name.bytes, c->name.at, done.reset,
 		    (int)q->peer->pid, (unsigned)q->peer->uid);
+	}
 	strbuf_addf(text,
 	    "{\"removed\":%u,\"reset\":%u,\"dry_run\":%s,\"series\":", done.removed,
 	    done.reset, c->dry_run ? "true" : "false");

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "apply_parts.h"
-#include "json.h"
 
 #define EXPIRE_SLICE 256	 /* repeats that are forgotten for each new one */
 #define ERRORS_BYTES (64 * 1024) /* of an answer; after that refusals are counted */
@@ -16,8 +15,7 @@
 struct delivery {
 	const struct request *q;
 	struct json_batch *batch;
-	const void *payload;
-	size_t bytes;
+	struct repeats_key key;
 	uint64_t until_ms; /* how long it is known */
 	uint32_t number;   /* among the repeats; 0: it is not known again */
 	size_t applied;	   /* metrics */
@@ -35,6 +33,13 @@ given_of(const struct json_metric *j)
 	       (j->has_buckets ? REGISTRY_GIVEN_BOUNDS : 0);
 }
 
+/* Workers stamp what they set with CLOCK_MONOTONIC. */
+static uint64_t
+stamp_ns(const struct request *q)
+{
+	return (q->now_ms - (uint64_t)q->a->effects.offset_ms) * 1000000;
+}
+
 static void
 set_gauge(const struct request *q, uint32_t series, const struct json_metric *j)
 {
@@ -42,8 +47,7 @@ set_gauge(const struct request *q, uint32_t series, const struct json_metric *j)
 
 	if (j->ttl_s > 0)
 		end_ms = q->now_ms + (uint64_t)ceil(j->ttl_s * 1000);
-	registry_retained_set(
-	    q->a->registry, series, j->value, q->now_ms * 1000000, end_ms);
+	registry_retained_set(q->a->registry, series, j->value, stamp_ns(q), end_ms);
 }
 
 static enum reason
@@ -65,14 +69,14 @@ change(const struct request *q, uint32_t series, const struct json_metric *j,
 		set_gauge(q, series, j);
 		break;
 	case JSON_ADD:
-		registry_retained_adjust(registry, series, j->value, q->now_ms * 1000000);
+		registry_retained_adjust(registry, series, j->value, stamp_ns(q));
 		break;
 	}
 	return REASON_NONE;
 }
 
-static enum reason
-apply_metric(const struct request *q, const struct json_metric *j, struct refusal *r)
+enum reason
+apply_json_metric(const struct request *q, const struct json_metric *j, struct refusal *r)
 {
 	struct registry *registry = q->a->registry;
 	bool gauge = j->operation == JSON_SET || j->operation == JSON_ADD;
@@ -126,19 +130,24 @@ static void
 apply_metrics(struct delivery *d)
 {
 	const struct request *q = d->q;
+	struct effects *effects = &q->a->effects;
 
+	effect_json_begin(effects, q->peer->uid, q->payload, q->bytes);
 	for (size_t i = 0; i < json_batch_count(d->batch); i++) {
 		struct json_metric j;
 		struct refusal r = { 0 };
 
 		if (json_batch_metric(d->batch, i, &j, &r) == REASON_NONE &&
-		    apply_metric(q, &j, &r) == REASON_NONE) {
+		    apply_json_metric(q, &j, &r) == REASON_NONE) {
 			d->applied++;
 			continue;
 		}
+		effect_refused(effects, (uint32_t)i);
 		count_refused(q, j.metric.name, &r);
 		add_error(d, i, j.metric.name, &r);
 	}
+	if (d->applied == 0)
+		effect_json_cancel(effects);
 }
 
 /* ---- A message that may have come before ------------------------------ */
@@ -178,19 +187,21 @@ key_of(const struct delivery *d, struct repeats_key *ret)
 	if (a->options.dedupe_ms == 0)
 		return false;
 	if (id.bytes) {
-		*ret = repeats_key_of_id(a->repeats, peer->uid, id, d->payload, d->bytes);
+		*ret = repeats_key_of_id(
+		    a->repeats, peer->uid, id, d->q->payload, d->q->bytes);
 		return true;
 	}
 	/* A process that is not visible from here is known by its connection. */
 	from.process = peer->pid ? (uint64_t)peer->pid : peer->connection;
 	from.start = peer->pid ? peer->process_start : UINT64_MAX;
 	if (peer->has_request)
-		*ret = repeats_key_of_request(a->repeats, &from, d->payload, d->bytes);
+		*ret =
+		    repeats_key_of_request(a->repeats, &from, d->q->payload, d->q->bytes);
 	return peer->has_request;
 }
 
 static enum reason
-take_key(struct delivery *d, const struct repeats_key *key, struct refusal *r)
+take_key(struct delivery *d, struct refusal *r)
 {
 	const struct apply *a = d->q->a;
 
@@ -199,7 +210,7 @@ take_key(struct delivery *d, const struct repeats_key *key, struct refusal *r)
 		    "%u messages are remembered already, so that none is counted twice "
 		    "(ingest.dedupe_keys): send it again later",
 		    a->options.dedupe_keys);
-	if (!repeats_take(a->repeats, key, &d->number))
+	if (!repeats_take(a->repeats, &d->key, &d->number))
 		return refuse(r, REASON_MEMORY, "out of memory");
 	return REASON_NONE;
 }
@@ -232,22 +243,21 @@ came_before(struct delivery *d, struct refusal *r)
 {
 	const struct request *q = d->q;
 	struct repeats *repeats = q->a->repeats;
-	struct repeats_key key;
 	uint32_t number;
 	char shown[64];
 
-	if (!key_of(d, &key)) {
+	if (!key_of(d, &d->key)) {
 		check_time(d, r);
 		return false;
 	}
 	repeats_expire(repeats, q->now_ms, EXPIRE_SLICE);
-	number = repeats_find(repeats, &key);
+	number = repeats_find(repeats, &d->key);
 	if (number == 0) {
 		if (check_time(d, r) == REASON_NONE)
-			take_key(d, &key, r);
+			take_key(d, r);
 		return false;
 	}
-	if (!repeats_is_same(repeats, number, &key)) {
+	if (!repeats_is_same(repeats, number, &d->key)) {
 		refuse(r, REASON_DUPLICATE, "the id '%s' was that of another message",
 		    names_show(json_batch_id(d->batch), shown));
 		return false;
@@ -277,25 +287,30 @@ put_answer(struct delivery *d)
 		strbuf_adds(reply, "{\"ok\":true}");
 }
 
-/* The message is known from now on, if it has changed anything. */
+/* What has changed anything is recorded, and known from now on. */
 static void
 remember(struct delivery *d, size_t answer_at)
 {
 	struct repeats *repeats = d->q->a->repeats;
+	struct effects *effects = &d->q->a->effects;
 	const struct strbuf *reply = d->q->reply;
-	struct wire_text answer = { "", 0 };
+	struct effect_answer answer = {
+		.key = d->key, .until_ms = d->until_ms, .text = { "", 0 }
+	};
 
-	if (d->number == 0)
-		return;
-	if (d->applied == 0) {
-		repeats_drop(repeats, d->number);
-		return;
-	}
-	if (!reply->failed)
-		answer =
+	answer.refused = d->errors.bytes || d->errors.failed;
+	if (answer.refused && !reply->failed)
+		answer.text =
 		    (struct wire_text){ reply->at + answer_at, reply->bytes - answer_at };
-	repeats_keep(repeats, d->number, d->until_ms,
-	    d->errors.bytes || d->errors.failed ? &answer : NULL);
+	if (answer.text.bytes > REPEATS_TEXT_BYTES)
+		answer.text.bytes = 0;
+	if (d->number && d->applied)
+		repeats_keep(repeats, d->number, d->until_ms,
+		    answer.refused ? &answer.text : NULL);
+	else if (d->number)
+		repeats_drop(repeats, d->number);
+	if (d->applied)
+		effect_json_end(effects, d->number ? &answer : NULL);
 }
 
 static void
@@ -313,19 +328,17 @@ open_message(struct delivery *d, struct refusal *r)
 {
 	const struct apply_options *o = &d->q->a->options;
 
-	if (d->bytes > o->json_bytes)
+	if (d->q->bytes > o->json_bytes)
 		return refuse(r, REASON_LENGTH,
 		    "the JSON message has %zu bytes; the limit is %u (ingest.json_bytes)",
-		    d->bytes, o->json_bytes);
-	return json_batch_new(&d->batch, d->payload, d->bytes, r);
+		    d->q->bytes, o->json_bytes);
+	return json_batch_new(&d->batch, d->q->payload, d->q->bytes, r);
 }
 
 void
-apply_json(const struct request *q, const void *payload, size_t bytes)
+apply_json(const struct request *q)
 {
-	struct delivery d = {
-		.q = q, .payload = payload, .bytes = bytes, .errors = STRBUF_EMPTY
-	};
+	struct delivery d = { .q = q, .errors = STRBUF_EMPTY };
 	struct refusal r = { 0 };
 	size_t answer_at = q->reply->bytes;
 

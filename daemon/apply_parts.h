@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * apply_parts.h - what the files of apply share: its state, the request under way, and
- * the ways to answer it. Nobody else includes it.
+ * the ways to answer it. Nobody else includes it, but for the snapshot, which has all of
+ * the state.
  */
 #ifndef APPLY_PARTS_H
 #define APPLY_PARTS_H
 
 #include "apply.h"
+#include "effect.h"
+#include "json.h"
 #include "sessions.h"
 #include "tail.h"
 
@@ -22,6 +25,14 @@ struct apply_note {
 	bool quiet; /* it is not told */
 };
 
+/* Of the time before a replay. */
+struct apply_replaying {
+	struct journal *journal;
+	struct log *log, *registry_log;
+	struct registry_limits limits;
+	uint64_t dropped;
+};
+
 struct apply {
 	struct apply_options options;
 	struct registry *registry;
@@ -34,6 +45,11 @@ struct apply {
 	double dropped_seen;
 	struct tail tail;
 	struct apply_note note;
+	struct effects effects;
+	struct apply_replaying replaying;
+	int64_t started_offset_ms; /* in options.started_ms already */
+	uint64_t promised_ms; /* apply_tick() will be called by then; UINT64_MAX: not */
+	bool postponed;	      /* it was late, and what ran out waits for what was sent */
 };
 
 /* One request on its way. */
@@ -41,6 +57,8 @@ struct request {
 	struct apply *a;
 	struct apply_peer *peer;
 	const struct message *m;
+	const void *payload; /* as it came */
+	size_t bytes;
 	uint64_t now_ms;
 	struct strbuf *reply;
 };
@@ -69,6 +87,13 @@ void apply_reply_text(const struct request *q, const struct strbuf *text);
 /* apply_admin.c: ADMIN */
 void apply_admin(const struct request *q);
 
+/* Remove what an administrator asked for. lines and ret_done as in the registry's
+ * registry_remove_matching(), ret_done may be NULL. False when memory ran out: something
+ * may have stayed. */
+struct admin_command;
+bool apply_admin_remove(struct apply *a, const struct admin_command *c,
+    struct strbuf *lines, struct registry_removed *ret_done);
+
 /* apply_tail.c: what is told of each request while somebody asks */
 /* Before a decoded request is applied, and after any. type 0: it is malformed. */
 void apply_tail_begin(const struct request *q);
@@ -77,6 +102,9 @@ void apply_tail_end(
 void apply_tail_answer(const struct request *q, bool has_after, uint64_t after);
 
 /* apply_json.c */
-void apply_json(const struct request *q, const void *payload, size_t bytes);
+void apply_json(const struct request *q);
+/* One metric of a message; of the request, peer's uid and the time are looked at. */
+enum reason apply_json_metric(
+    const struct request *q, const struct json_metric *j, struct refusal *r);
 
 #endif /* APPLY_PARTS_H */

@@ -106,8 +106,14 @@ hello_new(const struct request *q)
 		apply_reply_error(q, &r);
 		return;
 	}
-	number = sessions_new(s, q->m->sid, q->peer->uid, q->peer->pid, q->m->worker,
-	    q->m->version, q->now_ms);
+	number = sessions_new(s,
+	    &(struct session_saved){ .sid = q->m->sid,
+		.uid = q->peer->uid,
+		.pid = q->peer->pid,
+		.start = q->peer->process_start,
+		.wish = q->m->worker,
+		.library = q->m->version },
+	    q->now_ms);
 	if (number == 0) {
 		refuse(&r, REASON_MEMORY, "out of memory");
 		apply_reply_error(q, &r);
@@ -141,6 +147,18 @@ hello_ticket(const struct request *q, uint32_t number)
 		reply_folded(q, record->last);
 }
 
+/* True if the ticket's number is another session's: the state was set back to before the
+ * ticket was given, as a journal could not be written, and has nothing of its session. */
+static bool
+is_of_a_lost_state(const struct request *q)
+{
+	struct sessions *s = &q->a->sessions;
+	uint32_t holder = sessions_find_serial(s, q->m->ticket.serial);
+
+	return holder &&
+	       memcmp(sessions_record(s, holder)->sid, q->m->sid, MESSAGE_SID_BYTES) != 0;
+}
+
 static void
 apply_hello(const struct request *q)
 {
@@ -157,7 +175,7 @@ apply_hello(const struct request *q)
 	} else if (ours && number &&
 		   sessions_record(s, number)->serial == m->ticket.serial) {
 		hello_ticket(q, number);
-	} else if (ours && m->ticket.serial < s->next_serial) {
+	} else if (ours && m->ticket.serial < s->next_serial && !is_of_a_lost_state(q)) {
 		reply_expired(q);
 	} else if (number) {
 		hello_again(q, number);
@@ -226,12 +244,14 @@ apply_define(const struct request *q, struct record *record)
 
 	if (w.failed)
 		return;
+	effect_define_begin(&q->a->effects, q->payload, q->bytes);
 	for (uint32_t i = 0; i < q->m->count; i++) {
 		struct refusal r = { 0 };
 
 		message_next_item(&items, &item);
 		if (define_item(q, record->live, &item, &r) == REASON_NONE)
 			continue;
+		effect_refused(&q->a->effects, i);
 		apply_count_refusal(q->a, q->peer, &r, q->now_ms);
 		record->live->refused++;
 		refused++;
@@ -239,6 +259,7 @@ apply_define(const struct request *q, struct record *record)
 			r.text[0] = '\0';
 		message_put_refused_item(&w, i, &r);
 	}
+	effect_define_end(&q->a->effects);
 	record->last = q->m->n;
 	message_end(&w, begun, refused);
 	apply_reply_end(q->reply, &w);
@@ -256,6 +277,7 @@ apply_update(const struct request *q, struct record *record)
 
 	if (registry_check_records(column, m->records, m->count, &r) == REASON_NONE) {
 		registry_apply_records(q->a->registry, column, m->records, m->count);
+		effect_request(&q->a->effects, JOURNAL_UPDATE, q->payload, q->bytes);
 		record->last = m->n;
 		record->live->updated_ms = q->now_ms;
 		reply_ack(q, m->n);
@@ -274,6 +296,7 @@ apply_remove(const struct request *q, struct record *record)
 	for (uint32_t i = 0; i < q->m->count; i++)
 		registry_remove_child(q->a->registry, record->live->column,
 		    wire_load_u32(q->m->records + 4 * (size_t)i));
+	effect_request(&q->a->effects, JOURNAL_REMOVE, q->payload, q->bytes);
 	record->last = q->m->n;
 	reply_ack(q, q->m->n);
 }

@@ -19,6 +19,7 @@ apply_refresh(struct apply *a)
 		self_set(
 		    a->self, SELF_SERIES, i, 0, registry_count(a->registry, kinds[i]));
 	self_set(a->self, SELF_WORKERS, 0, 0, a->sessions.n_live);
+	self_set(a->self, SELF_SESSIONS_REMEMBERED, 0, 0, a->sessions.n_folded);
 	self_add(
 	    a->self, SELF_FAMILIES_REPLACED, 0, 0, (double)(replaced - a->replaced_seen));
 	self_add(a->self, SELF_CLIENT_DROPPED_UPDATES, 0, 0, dropped - a->dropped_seen);
@@ -122,9 +123,6 @@ status_totals(const struct apply *a, struct strbuf *out)
 		{ "connections", SELF_CONNECTIONS },
 		{ "messages", SELF_MESSAGES },
 		{ "received_bytes", SELF_RECEIVED_BYTES },
-		{ "refused", SELF_REFUSED },
-		{ "resent", SELF_RESENT },
-		{ "folds", SELF_SESSIONS_FOLDED },
 	};
 
 	strbuf_adds(out, ",\"totals\":{");
@@ -132,6 +130,18 @@ status_totals(const struct apply *a, struct strbuf *out)
 		strbuf_addf(out, "%s\"%s\":%.0f", i ? "," : "", totals[i].name,
 		    self_sum(a, totals[i].metric));
 	strbuf_addc(out, '}');
+}
+
+/* What became of sessions, and of what could not be taken. */
+static void
+status_fates(const struct apply *a, struct strbuf *out)
+{
+	strbuf_addf(out,
+	    ",\"folded_total\":%.0f,\"remembered\":%u,\"resent_total\":%.0f,"
+	    "\"refused_total\":%.0f,\"client_dropped_total\":%.0f",
+	    self_sum(a, SELF_SESSIONS_FOLDED), a->sessions.n_folded,
+	    self_sum(a, SELF_RESENT), self_sum(a, SELF_REFUSED),
+	    registry_client_dropped(a->registry));
 }
 
 void
@@ -147,8 +157,12 @@ apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out)
 	    registry_families(a->registry), registry_count(a->registry, MESSAGE_COUNTER),
 	    registry_count(a->registry, MESSAGE_GAUGE),
 	    registry_count(a->registry, MESSAGE_HISTOGRAM));
-	strbuf_addf(out, ",\"folded\":%u", a->sessions.n_folded);
+	status_fates(a, out);
 	status_totals(a, out);
+	if (a->options.state_status) {
+		strbuf_adds(out, ",\"state\":");
+		a->options.state_status(a->options.refresh_arg, out);
+	}
 	strbuf_adds(out, ",\"workers\":[");
 	for (const struct session *s = a->sessions.first; s; s = s->next) {
 		status_worker(a, s, now_ms, out);

@@ -8,40 +8,6 @@
 #include "registry.h"
 #include "registry_parts.h"
 
-/* A cell's slot: what kind of cell it is, and below that the number of its total
- * (counters, histograms) or of its series (gauges). */
-enum cell_kind {
-	CELL_FREE,
-	CELL_COUNTER,
-	CELL_BUCKET_FIRST, /* a histogram's first cell */
-	CELL_BUCKET,
-	CELL_SUM,
-	CELL_GAUGE,
-	CELL_LAST_TIME /* behind a gauge merged by last: when it was set */
-};
-
-#define SLOT_KIND_SHIFT 29
-#define SLOT_NUMBER	((1U << SLOT_KIND_SHIFT) - 1)
-
-static enum cell_kind
-slot_kind(uint32_t slot)
-{
-	return slot >> SLOT_KIND_SHIFT;
-}
-
-static uint32_t
-slot_of(enum cell_kind kind, uint32_t number)
-{
-	return (uint32_t)kind << SLOT_KIND_SHIFT | number;
-}
-
-/* True for the cells that a child starts with. */
-static bool
-is_first(enum cell_kind kind)
-{
-	return kind == CELL_COUNTER || kind == CELL_BUCKET_FIRST || kind == CELL_GAUGE;
-}
-
 static uint32_t
 series_of_slot(const struct registry *r, uint32_t slot)
 {
@@ -161,7 +127,7 @@ registry_remove_child(struct registry *r, struct column *c, uint32_t cell)
 	uint32_t number, before = r->series.live;
 	struct family *family;
 
-	if (cell >= c->room || !is_first(slot_kind(c->slot[cell])))
+	if (cell >= c->room || !slot_is_first(slot_kind(c->slot[cell])))
 		return;
 	number = registry_release_cells(r, c, cell);
 	family = registry_series(r, number)->family;
@@ -177,25 +143,19 @@ clear_range(struct registry *r, struct column *c, uint32_t cell, uint32_t n)
 	for (uint32_t i = cell; i < cell + n; i++) {
 		uint32_t first = i;
 
-		while (c->slot[first] != 0 && !is_first(slot_kind(c->slot[first])))
+		while (c->slot[first] != 0 && !slot_is_first(slot_kind(c->slot[first])))
 			first--;
 		registry_remove_child(r, c, first);
 	}
 }
 
-bool
-registry_take_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
+void
+registry_give_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
 {
 	struct series *s = registry_series(r, number);
 	const struct family *family = s->family;
 	uint32_t n = registry_cells_of(family);
 
-	if (family->kind == MESSAGE_GAUGE && !registry_part_add(r, s, c, cell))
-		return false;
-	/* Held, so that clearing the cells does not take it off the page. */
-	s->live++;
-	clear_range(r, c, cell, n);
-	s->live--;
 	for (uint32_t i = 0; i < n; i++) {
 		enum cell_kind kind = family->kind == MESSAGE_COUNTER ? CELL_COUNTER
 				      : i == n - 1		      ? CELL_SUM
@@ -215,6 +175,20 @@ registry_take_cells(struct registry *r, struct column *c, uint32_t number, uint3
 	/* The daemon's own part is kept data: it does not make the series live. */
 	if (c != r->own)
 		s->live++;
+}
+
+bool
+registry_take_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
+{
+	struct series *s = registry_series(r, number);
+
+	if (s->family->kind == MESSAGE_GAUGE && !registry_part_add(r, s, c, cell))
+		return false;
+	/* Held, so that clearing the cells does not take it off the page. */
+	s->live++;
+	clear_range(r, c, cell, registry_cells_of(s->family));
+	s->live--;
+	registry_give_cells(r, c, number, cell);
 	return true;
 }
 
@@ -248,7 +222,7 @@ static bool
 has_child(
     const struct registry *r, const struct column *c, uint32_t number, uint32_t cell)
 {
-	return cell < c->room && is_first(slot_kind(c->slot[cell])) &&
+	return cell < c->room && slot_is_first(slot_kind(c->slot[cell])) &&
 	       series_of_slot(r, c->slot[cell]) == number;
 }
 
@@ -447,7 +421,7 @@ void
 registry_column_fold(struct registry *r, struct column *c)
 {
 	for (uint32_t cell = 0; cell < c->room; cell++)
-		if (is_first(slot_kind(c->slot[cell])))
+		if (slot_is_first(slot_kind(c->slot[cell])))
 			registry_series_settle(
 			    r, registry_release_cells(r, c, cell), true);
 	column_free(r, c);

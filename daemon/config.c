@@ -37,21 +37,36 @@ config_names_limits(const struct config *c)
 	};
 }
 
+/* Without the slash at its end. */
+static const char *
+runtime_folder(const struct config *c, int *ret_n)
+{
+	const char *socket = sp_ipc_path(c->ingest.address);
+	size_t n = strcspn(c->runtime_folder, ":"); /* systemd may name several */
+
+	*ret_n = (int)(n ? n : (size_t)(strrchr(socket, '/') - socket));
+	return n ? c->runtime_folder : socket;
+}
+
+char *
+config_runtime_folder(const struct config *c)
+{
+	int n;
+	const char *folder = runtime_folder(c, &n);
+
+	return n ? strndup(folder, (size_t)n) : strdup("/");
+}
+
 char *
 config_port_file(const struct config *c)
 {
-	const char *socket = sp_ipc_path(c->ingest.address);
-	const char *folder = c->runtime_folder;
-	size_t n = strcspn(folder, ":"); /* systemd may name several */
+	int n;
+	const char *folder = runtime_folder(c, &n);
 	char *path;
 
 	if (c->http.port_file[0] != '\0')
 		return strdup(c->http.port_file);
-	if (n == 0) {
-		folder = socket;
-		n = (size_t)(strrchr(socket, '/') - socket);
-	}
-	return asprintf(&path, "%.*s/http.port", (int)n, folder) < 0 ? NULL : path;
+	return asprintf(&path, "%.*s/http.port", n, folder) < 0 ? NULL : path;
 }
 
 /* ---- What the table cannot say ------------------------------------------ */
@@ -164,6 +179,17 @@ check_port_file(const struct check *check)
 }
 
 static int
+check_state_path(const struct check *check)
+{
+	const char *path = check->c->state.path;
+
+	if (path[0] == '\0' || path[0] == '/')
+		return 0;
+	return wrong(
+	    check, "state.path", "\"%.150s\" is not an absolute path, nor empty", path);
+}
+
+static int
 check_times(const struct check *check)
 {
 	const struct config *c = check->c;
@@ -211,8 +237,8 @@ check_all(
     const struct config *c, const struct config_source *from, struct config_error *e)
 {
 	static int (*const rules[])(const struct check *) = { check_address, check_host,
-		check_paths, check_runtime_folder, check_port_file, check_times,
-		check_sizes, check_labels };
+		check_paths, check_runtime_folder, check_port_file, check_state_path,
+		check_times, check_sizes, check_labels };
 	const struct check check = { c, from, e };
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)

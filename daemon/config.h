@@ -20,6 +20,8 @@
 
 enum config_naming { CONFIG_NAMING_SEED, CONFIG_NAMING_COMPONENT };
 
+enum config_fsync { CONFIG_FSYNC_NEVER, CONFIG_FSYNC_SNAPSHOT, CONFIG_FSYNC_ALWAYS };
+
 struct config {
 	int64_t naming; /* an enum config_naming */
 	char **labels;	/* name, value, name, value ...; NULL-terminated */
@@ -59,8 +61,14 @@ struct config {
 		int64_t name_bytes;
 		int64_t help_bytes;
 		int64_t buckets;
+		int64_t folded;
 	} limits;
 	struct {
+		char *path; /* "": nothing is kept */
+		bool journal;
+		int64_t journal_bytes;
+		int64_t snapshot_ms;
+		int64_t fsync;	  /* an enum config_fsync */
 		int64_t retain_s; /* 0: for ever */
 	} state;
 	struct {
@@ -126,6 +134,10 @@ void config_free(struct config *c);
  */
 int config_reload(struct config *c, const struct config_source *from,
     struct strbuf *changed, struct strbuf *waiting, struct config_error *e);
+
+/* The folder of the journal: the first that RUNTIME_DIRECTORY names, or that of the
+ * ingest socket. To be freed; NULL when memory is out. */
+char *config_runtime_folder(const struct config *c);
 
 /* The file for the port: the configured one, or http.port in the runtime folder. To be
  * freed; NULL when memory is out. */

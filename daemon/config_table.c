@@ -15,6 +15,10 @@ static const char *const level_words[] = { [LOG_LEVEL_ERROR] = "error",
 	[LOG_LEVEL_DEBUG] = "debug",
 	NULL };
 static const char *const naming_words[] = { "seed", "component", NULL };
+static const char *const fsync_words[] = { [CONFIG_FSYNC_NEVER] = "never",
+	[CONFIG_FSYNC_SNAPSHOT] = "snapshot",
+	[CONFIG_FSYNC_ALWAYS] = "always",
+	NULL };
 static const char *const ready_words[] = { "notready", "ready", NULL };
 
 #define AT(member) .offset = offsetof(struct config, member)
@@ -116,6 +120,31 @@ const struct config_key config_table[] = {
 	{ "limits", "buckets", NULL, CONFIG_NUMBER, AT(limits.buckets), .normal = "128",
 	    .min = 1, .max = MESSAGE_BOUNDS_MAX, .reloadable = true,
 	    .use = "The most buckets of a histogram, +Inf aside." },
+	{ "limits", "folded", NULL, CONFIG_NUMBER, AT(limits.folded), .normal = "65536",
+	    .min = 1, .max = 100000000,
+	    .use = "The most workers taken for dead that are known again when they come "
+		   "back; at 48 bytes each." },
+	{ "state", "path", "DYN_METRICSD_STATE", CONFIG_TEXT, AT(state.path),
+	    .normal = "/var/lib/dynamo-metricsd",
+	    .use = "The folder that keeps what was counted over a restart; empty: "
+		   "nothing is kept." },
+	{ "state", "journal", NULL, CONFIG_BOOL, AT(state.journal), .normal = "true",
+	    .use = "Whether what came since the last snapshot outlives a daemon that is "
+		   "killed: it is written to the runtime folder before it is "
+		   "acknowledged." },
+	{ "state", "journal_bytes", NULL, CONFIG_NUMBER, AT(state.journal_bytes),
+	    .normal = "67108864", .min = 4096, .max = 1LL << 40, .reloadable = true,
+	    .use = "A snapshot is taken early when the journal is longer. While none can "
+		   "be written, journals come to four times as much, and to 256 MiB at "
+		   "least." },
+	{ "state", "snapshot_ms", NULL, CONFIG_NUMBER, AT(state.snapshot_ms),
+	    .normal = "60000", .min = 10, .max = DAY_MS, .reloadable = true,
+	    .use = "How often a snapshot is written to the state folder: so much may be "
+		   "lost when the machine goes down." },
+	{ "state", "fsync", NULL, CONFIG_WORD, AT(state.fsync), .normal = "snapshot",
+	    .words = fsync_words, .reloadable = true,
+	    .use = "When files are forced to the disk: `never`, with each `snapshot`, or "
+		   "`always`, also before each acknowledgement." },
 	{ "state", "retain_s", NULL, CONFIG_NUMBER, AT(state.retain_s), .normal = "0",
 	    .min = 0, .max = YEARS_S, .reloadable = true,
 	    .use = "Series that no live worker defines leave when nothing was heard of "

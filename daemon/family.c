@@ -251,6 +251,54 @@ family_remove_member(struct family *family, uint32_t position)
 	family->n_series--;
 }
 
+bool
+family_make_positions(struct family *family, uint32_t n)
+{
+	uint32_t room = 4;
+
+	while (room < n)
+		room *= 2;
+	family->member = calloc(room, sizeof(*family->member));
+	family->born = calloc(room, sizeof(*family->born));
+	if (family->member == NULL || family->born == NULL)
+		return false;
+	family->n_members = n;
+	family->room = room;
+	return true;
+}
+
+bool
+family_is_hole(const struct family *family, uint32_t position)
+{
+	return family->member[position] & FAMILY_HOLE;
+}
+
+void
+family_put_hole(struct family *family, uint32_t position, uint32_t *last)
+{
+	if (*last)
+		family->member[*last - 1] = FAMILY_HOLE | (position + 1);
+	else
+		family->hole = position + 1;
+	family->member[position] = FAMILY_HOLE;
+	*last = position + 1;
+}
+
+void
+family_put_member(struct family *family, uint32_t series, uint32_t position)
+{
+	family->member[position] = series;
+	family->born[position] = ++family->births;
+	family->n_series++;
+}
+
+void
+family_skip_member(struct family *family, uint32_t position)
+{
+	family->member[position] = FAMILY_HOLE | family->hole;
+	family->hole = position + 1;
+}
+
 uint32_t
 family_totals(const struct family *family)
 {

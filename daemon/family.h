@@ -73,6 +73,17 @@ struct family *families_collision(
 bool family_add_member(struct family *family, uint32_t series, uint32_t *ret_position);
 void family_remove_member(struct family *family, uint32_t position);
 
+/* Positions as they were saved, of a family without members: first room for so many,
+ * then holes in the order in which they are to be used, then a member for each of the
+ * other positions, but those that are made holes after all. False when memory is out. */
+bool family_make_positions(struct family *family, uint32_t n);
+bool family_is_hole(const struct family *family, uint32_t position);
+/* last: where the last hole was put plus 1, 0 at first. */
+void family_put_hole(struct family *family, uint32_t position, uint32_t *last);
+void family_put_member(struct family *family, uint32_t series, uint32_t position);
+/* No member will be there. */
+void family_skip_member(struct family *family, uint32_t position);
+
 /* True if the member came after the family had had so many births. */
 static inline bool
 family_is_younger(const struct family *family, uint32_t position, uint32_t births)

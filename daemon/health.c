@@ -34,7 +34,7 @@ add_json_text(struct strbuf *out, const char *text)
 }
 
 void
-health_print(const struct health *h, const struct apply *apply, bool ready,
+health_print(const struct health *h, const struct apply *apply, bool ready, bool problems,
     uint64_t now_ns, struct strbuf *out)
 {
 	uint64_t up_ns = now_ns - h->started_ns;
@@ -49,5 +49,13 @@ health_print(const struct health *h, const struct apply *apply, bool ready,
 		strbuf_addf(
 		    out, ":\"%s\"", word(apply_endpoint_live(apply, h->endpoints[i])));
 	}
-	strbuf_adds(out, "}}");
+	strbuf_addc(out, '}');
+	if (problems) {
+		strbuf_adds(out, ",\"problems\":");
+		if (h->problems)
+			h->problems(h->problems_arg, out);
+		else
+			strbuf_adds(out, "[]");
+	}
+	strbuf_addc(out, '}');
 }

@@ -16,12 +16,16 @@ struct health {
 	bool starting_ready;
 	char *const *endpoints; /* NULL-terminated; NULL: none */
 	uint64_t started_ns;	/* of the same clock as now_ns */
+	/* Appends what is wrong as a JSON array of sentences. May be NULL: nothing is. */
+	void (*problems)(void *arg, struct strbuf *out);
+	void *problems_arg;
 };
 
 bool health_is_ready(const struct health *h, const struct apply *apply);
 
-/* {"status":"ready","uptime":{"secs":1,"nanos":2},"endpoints":{"generate":"ready"}} */
+/* {"status":"ready","uptime":{"secs":1,"nanos":2},"endpoints":{"generate":"ready"}} and,
+ * if they are wanted, "problems":[] at the end. */
 void health_print(const struct health *h, const struct apply *apply, bool ready,
-    uint64_t now_ns, struct strbuf *out);
+    bool problems, uint64_t now_ns, struct strbuf *out);
 
 #endif /* HEALTH_H */

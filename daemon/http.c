@@ -99,11 +99,12 @@ answer_root(struct http *h, struct exchange *x)
 }
 
 static void
-answer_status(struct http *h, struct exchange *x, bool ready)
+answer_status(struct http *h, struct exchange *x, bool ready, bool problems)
 {
 	struct strbuf text = STRBUF_EMPTY;
 
-	health_print(&h->options.health, h->apply, ready, turn_clock_ns(), &text);
+	health_print(
+	    &h->options.health, h->apply, ready, problems, turn_clock_ns(), &text);
 	if (text.failed)
 		http_answer(h, x, 500, "Internal Server Error", TEXT_TYPE,
 		    "memory is out\n", NULL, NULL);
@@ -116,13 +117,13 @@ answer_status(struct http *h, struct exchange *x, bool ready)
 static void
 answer_health(struct http *h, struct exchange *x)
 {
-	answer_status(h, x, health_is_ready(&h->options.health, h->apply));
+	answer_status(h, x, health_is_ready(&h->options.health, h->apply), true);
 }
 
 static void
 answer_live(struct http *h, struct exchange *x)
 {
-	answer_status(h, x, true);
+	answer_status(h, x, true, false);
 }
 
 static void

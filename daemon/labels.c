@@ -3,33 +3,7 @@
 
 #include <stdlib.h>
 
-#include "texts.h"
-#include "table.h"
-
-/* Sets lie in chunks of words, so that they never move; a set's number is the position of
- * its first word plus one. */
-#define SET_CHUNK_WORDS 65536U
-#define SET_WORDS_MAX	(MESSAGE_LABELS_MAX + 2)
-
-struct level {
-	uint32_t refs; /* schemas, children and holders */
-	uint32_t parent;
-	uint32_t name;
-	uint32_t depth;
-};
-
-struct labels {
-	const struct naming *naming;
-	struct texts texts;
-	struct slab levels; /* of struct level */
-	struct index level_index;
-	struct slab schemas; /* of struct labels_schema */
-	struct index schema_index;
-	uint32_t **chunk; /* sets: schema, values */
-	uint32_t n_chunks;
-	uint32_t used;			  /* words given out of all chunks */
-	uint32_t free[SET_WORDS_MAX + 1]; /* by length: the first released set */
-};
+#include "labels_parts.h"
 
 /* ---- Strings ----------------------------------------------------------- */
 
@@ -275,8 +249,8 @@ schema_render(const struct labels *l, struct labels_schema *s)
 	return true;
 }
 
-static void
-schema_release(struct labels *l, uint32_t number)
+void
+labels_schema_release(struct labels *l, uint32_t number)
 {
 	struct labels_schema *s = schema_at(l, number);
 
@@ -325,14 +299,15 @@ fail:
 	return 0;
 }
 
-static uint32_t
-schema_take(struct labels *l, const struct schema_key *key)
+uint32_t
+labels_schema_take(struct labels *l, uint32_t level, uint32_t n, const uint32_t *name)
 {
-	uint64_t hash = schema_hash_of(key->level, key->n, key->name);
-	uint32_t number = index_find(&l->schema_index, hash, key);
+	struct schema_key key = { level, n, name };
+	uint64_t hash = schema_hash_of(level, n, name);
+	uint32_t number = index_find(&l->schema_index, hash, &key);
 
 	if (number == 0)
-		return schema_new(l, key, hash);
+		return schema_new(l, &key, hash);
 	schema_at(l, number)->refs++;
 	return number;
 }
@@ -376,6 +351,21 @@ set_new(struct labels *l, uint32_t words)
 	return set;
 }
 
+uint32_t
+labels_set_new(struct labels *l, uint32_t schema, uint32_t n, const uint32_t *value)
+{
+	uint32_t set = set_new(l, n + 1);
+	uint32_t *words;
+
+	if (set == 0)
+		return 0;
+	words = set_at(l, set);
+	words[0] = schema;
+	for (uint32_t i = 0; i < n; i++)
+		words[1 + i] = texts_hold(&l->texts, value[i]);
+	return set;
+}
+
 /* Copy the labels that have a value; returns how many. */
 static uint32_t
 without_empty(const struct labels *l, size_t n, const uint32_t *name,
@@ -397,19 +387,11 @@ labels_set(struct labels *l, uint32_t level, size_t n, const uint32_t *name,
 {
 	uint32_t kept_name[MESSAGE_LABELS_MAX + 1], kept_value[MESSAGE_LABELS_MAX + 1];
 	uint32_t kept = without_empty(l, n, name, value, kept_name, kept_value);
-	uint32_t schema = schema_take(l, &(struct schema_key){ level, kept, kept_name });
-	uint32_t set = schema ? set_new(l, kept + 1) : 0;
-	uint32_t *words;
+	uint32_t schema = labels_schema_take(l, level, kept, kept_name);
+	uint32_t set = schema ? labels_set_new(l, schema, kept, kept_value) : 0;
 
-	if (set == 0) {
-		if (schema)
-			schema_release(l, schema);
-		return 0;
-	}
-	words = set_at(l, set);
-	words[0] = schema;
-	for (uint32_t i = 0; i < kept; i++)
-		words[1 + i] = texts_hold(&l->texts, kept_value[i]);
+	if (schema && set == 0)
+		labels_schema_release(l, schema);
 	return set;
 }
 
@@ -439,7 +421,7 @@ labels_set_release(struct labels *l, uint32_t set)
 
 	for (uint32_t i = 0; i < n; i++)
 		labels_string_release(l, words[1 + i]);
-	schema_release(l, schema);
+	labels_schema_release(l, schema);
 	words[0] = l->free[n + 1];
 	l->free[n + 1] = set;
 }

@@ -34,6 +34,7 @@ options_apply(const struct config *c, struct apply_options *o)
 	o->dedupe_keys = (uint32_t)c->ingest.dedupe_keys;
 	o->retain_s = (uint64_t)c->state.retain_s;
 	o->workers = (uint32_t)c->limits.workers;
+	o->folded_memory = (uint32_t)c->limits.folded;
 }
 
 void

@@ -85,6 +85,12 @@ owners_add(struct owners *o, uint32_t uid)
 	return number;
 }
 
+uint32_t
+owners_uid(const struct owners *o, uint32_t number)
+{
+	return owner_at(o, number)->uid;
+}
+
 void
 owners_remove(struct owners *o, uint32_t number)
 {

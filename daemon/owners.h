@@ -20,6 +20,8 @@ void owners_free(struct owners *o);
 uint32_t owners_count(struct owners *o, uint32_t uid);
 /* One more; the uid's number, or 0 when memory is out. */
 uint32_t owners_add(struct owners *o, uint32_t uid);
+/* The uid that has a number. */
+uint32_t owners_uid(const struct owners *o, uint32_t number);
 /* One less of that number. */
 void owners_remove(struct owners *o, uint32_t number);
 

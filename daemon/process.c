@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -186,6 +187,54 @@ process_peer_of(int socket, struct process_peer *ret)
 		p.start = 0;
 	*ret = p;
 	return 0;
+}
+
+bool
+process_boot(uint8_t ret[PROCESS_BOOT_BYTES])
+{
+	char text[64];
+	size_t n = 0;
+
+	if (read_whole("/proc/sys/kernel/random/boot_id", text, sizeof(text)) <= 0)
+		return false;
+	for (const char *p = text; *p && n < PROCESS_BOOT_BYTES; p++) {
+		unsigned byte;
+
+		if (*p == '-')
+			continue;
+		if (sscanf(p, "%2x", &byte) != 1)
+			return false;
+		ret[n++] = (uint8_t)byte;
+		p++;
+	}
+	return n == PROCESS_BOOT_BYTES;
+}
+
+uint64_t
+process_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
+enum process_life
+process_life(pid_t pid, uint64_t start)
+{
+	int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0U) : -1;
+	uint64_t start_now;
+	bool dead;
+
+	if (pidfd < 0)
+		return pid > 0 && errno == ESRCH ? PROCESS_GONE : PROCESS_UNKNOWN;
+	dead = pidfd_is_readable(pidfd);
+	start_now = start_of(pid);
+	close(pidfd);
+	if (dead)
+		return PROCESS_GONE;
+	if (start == 0 || start_now == 0)
+		return PROCESS_UNKNOWN;
+	return start == start_now ? PROCESS_SAME : PROCESS_GONE;
 }
 
 void

@@ -30,6 +30,16 @@ void process_figures(struct process_figures *ret);
  */
 uint64_t process_want_fds(uint64_t wanted);
 
+/* This boot of the machine. False if the kernel does not say. */
+#define PROCESS_BOOT_BYTES 16
+bool process_boot(uint8_t ret[PROCESS_BOOT_BYTES]);
+/* The namespace of process numbers; 0: unknown. */
+uint64_t process_namespace(void);
+
+/* What can be said of a process that was there earlier in this boot and namespace. */
+enum process_life { PROCESS_UNKNOWN, PROCESS_SAME, PROCESS_GONE };
+enum process_life process_life(pid_t pid, uint64_t start);
+
 /* The process that connected a Unix socket. */
 struct process_peer {
 	pid_t pid; /* 0: not visible from here, and never probed by number */

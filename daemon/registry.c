@@ -234,8 +234,8 @@ is_named(const struct column_metric *metric, const struct message_metric *m)
 	       family_check_shape(metric->family, m, NULL) == REASON_NONE;
 }
 
-static bool
-make_metrics(struct column *c, uint32_t id)
+bool
+registry_make_metrics(struct column *c, uint32_t id)
 {
 	uint32_t room = c->metric_room ? c->metric_room : 16;
 	struct column_metric **metric;
@@ -269,7 +269,7 @@ registry_define_metric(struct registry *r, struct column *c,
 		return refuse(refusal, REASON_MESSAGE,
 		    "the metric number %u is too high: metrics are numbered from 0",
 		    m->id);
-	if (!make_metrics(c, m->id))
+	if (!registry_make_metrics(c, m->id))
 		return refuse(refusal, REASON_MEMORY, "out of memory");
 	before = c->metric[m->id];
 	if (before && !is_named(before, m))
@@ -347,6 +347,21 @@ registry_new(const struct registry_limits *limits, struct log *log)
 		return NULL;
 	}
 	return r;
+}
+
+void
+registry_set_effects(struct registry *r, struct effects *effects)
+{
+	r->effects = effects;
+}
+
+struct log *
+registry_set_log(struct registry *r, struct log *log)
+{
+	struct log *was = r->log;
+
+	r->log = log;
+	return was;
 }
 
 bool

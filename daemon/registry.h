@@ -87,9 +87,16 @@ struct column {
 
 struct registry;
 
+struct effects;
+struct journal_record;
+
 /* log may be NULL. NULL when memory is out. */
 struct registry *registry_new(const struct registry_limits *limits, struct log *log);
 void registry_free(struct registry *r);
+/* What registry_tidy() takes away is recorded there; NULL: nowhere. */
+void registry_set_effects(struct registry *r, struct effects *effects);
+/* Another log, which may be NULL; returns the one it was. */
+struct log *registry_set_log(struct registry *r, struct log *log);
 /* How names are shown, from the first definition on: before it only. The naming has
  * passed naming_check(); without a call it is the seed's. False when memory is out. */
 bool registry_set_naming(struct registry *r, const struct naming *naming);
@@ -201,6 +208,13 @@ void registry_set_time(struct registry *r, uint64_t now_ms);
 /* A slice of what time takes away: gauges whose end has come, and series that only kept
  * data defines and that nobody touched for retain_s (0: those stay). */
 void registry_tidy(struct registry *r, uint64_t retain_s);
+/* Take away what a JOURNAL_GONE says. What is not there is left out. REASON_MEMORY, or
+ * REASON_MESSAGE for a body that is none. */
+enum reason registry_gone(
+    struct registry *r, const struct journal_record *record, struct refusal *refusal);
+/* The machine was started anew: its clock says nothing of when the daemon's own gauges
+ * were set. */
+void registry_retained_forget_times(struct registry *r);
 /* When there is something to tidy, UINT64_MAX if never; 0 if the last slice left some. */
 uint64_t registry_tidy_ms(const struct registry *r, uint64_t retain_s);
 

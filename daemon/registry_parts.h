@@ -7,7 +7,10 @@
  *	column.c		a worker's cells and what they add up to
  *	retained.c		what is counted without a session
  *	registry.c		families: conflicts, definitions, the whole
+ *	gone.c			series that time took away, for the journal
  *	removal.c		what leaves: by request, by age
+ *	registry_save.c registry_check.c registry_load.c registry_load_column.c
+ *				what outlives the daemon (registry_saved.h)
  */
 #ifndef REGISTRY_PARTS_H
 #define REGISTRY_PARTS_H
@@ -39,6 +42,7 @@ struct sweep {
 struct registry {
 	struct registry_limits limits;
 	struct log *log;
+	struct effects *effects; /* NULL: nothing is recorded */
 	struct naming naming;
 	struct labels *labels;
 	struct families families;
@@ -83,14 +87,19 @@ registry_now_s(const struct registry *r)
 
 /* ---- series.c ---- */
 
+/* Find or make (for a uid) the series of a family with a set, which is taken over.
+ * Whatever the limits are; member: its position in the family, where there is room, or
+ * SERIES_ANYWHERE. False when memory is out. */
+#define SERIES_ANYWHERE UINT32_MAX
+bool registry_series_restore(struct registry *r, uint32_t uid, struct family *family,
+    uint32_t set, uint32_t member, uint32_t *ret_series, bool *ret_made);
 /* Find or make (for a uid) the series of a resolved metric with these values. */
 enum reason registry_series_take(struct registry *r, uint32_t uid,
     const struct column_metric *metric, const struct wire_text *value,
     uint32_t *ret_series, bool *ret_made, struct refusal *refusal);
-/* The series of a resolved metric without variable labels, 0 if it is not there. False
- * when memory is out. */
-bool registry_series_find(
-    struct registry *r, const struct column_metric *metric, uint32_t *ret_series);
+/* The series of a metric without variable labels in a family, 0 if it is not there. */
+enum reason registry_metric_find(struct registry *r, struct family *family,
+    const struct message_metric *m, uint32_t *ret_series, struct refusal *refusal);
 struct series *registry_series(const struct registry *r, uint32_t number);
 extern const struct index_keys registry_series_keys;
 void registry_series_drop(struct registry *r, uint32_t number);
@@ -117,6 +126,40 @@ uint32_t registry_part_count(const struct registry *r, const struct series *s,
 
 /* ---- column.c ---- */
 
+/* A cell's slot: what kind of cell it is, and below that the number of its total
+ * (counters, histograms) or of its series (gauges). */
+enum cell_kind {
+	CELL_FREE,
+	CELL_COUNTER,
+	CELL_BUCKET_FIRST, /* a histogram's first cell */
+	CELL_BUCKET,
+	CELL_SUM,
+	CELL_GAUGE,
+	CELL_LAST_TIME /* behind a gauge merged by last: when it was set */
+};
+
+#define SLOT_KIND_SHIFT 29
+#define SLOT_NUMBER	((1U << SLOT_KIND_SHIFT) - 1)
+
+static inline enum cell_kind
+slot_kind(uint32_t slot)
+{
+	return slot >> SLOT_KIND_SHIFT;
+}
+
+static inline uint32_t
+slot_of(enum cell_kind kind, uint32_t number)
+{
+	return (uint32_t)kind << SLOT_KIND_SHIFT | number;
+}
+
+/* True for the cells that a child starts with. */
+static inline bool
+slot_is_first(enum cell_kind kind)
+{
+	return kind == CELL_COUNTER || kind == CELL_BUCKET_FIRST || kind == CELL_GAUGE;
+}
+
 /* Release what a resolved metric holds but its family, and it; NULL is fine. */
 void registry_unresolve(struct registry *r, struct column_metric *metric);
 
@@ -131,6 +174,9 @@ bool registry_make_cells(struct column *c, uint32_t end);
 /* Give cells to a series, which the column then defines; what had them leaves the column.
  * False when memory is out, and nothing has changed. */
 bool registry_take_cells(
+    struct registry *r, struct column *c, uint32_t series, uint32_t cell);
+/* The same of cells that are free, without a part of a gauge: that is made apart. */
+void registry_give_cells(
     struct registry *r, struct column *c, uint32_t series, uint32_t cell);
 /* The opposite. The total stays for now, the part of a gauge does not. Returns the
  * series. */
@@ -149,8 +195,18 @@ void registry_retained_unset(struct registry *r, uint32_t series);
 uint32_t registry_retained_ended(struct registry *r);
 void registry_retained_free(struct registry *r);
 
+/* ---- gone.c ---- */
+
+/* A series that is about to leave, or to lose the daemon's own part, is recorded. */
+void registry_gone_record(struct registry *r, uint32_t number, enum registry_cause cause);
+/* And is found again; *ret_series 0: it is not there. */
+enum reason registry_gone_find(struct registry *r, const struct journal_record *record,
+    enum registry_cause *ret_cause, uint32_t *ret_series, struct refusal *refusal);
+
 /* ---- registry.c ---- */
 
+/* Room for a metric of that number. False when memory is out. */
+bool registry_make_metrics(struct column *c, uint32_t id);
 /* A metric with its labels and its place, but without its family. NULL when memory is
  * out.
  */

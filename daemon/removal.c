@@ -67,21 +67,6 @@ check_given(const struct family *family, const struct message_metric *m, unsigne
 	return refuse(refusal, reason, "%s", shape.text);
 }
 
-static enum reason
-find_series(struct registry *r, struct family *family, const struct message_metric *m,
-    uint32_t *ret_series, struct refusal *refusal)
-{
-	struct column_metric *metric = registry_resolve_labels(r, m);
-	bool whole = metric != NULL;
-
-	if (metric) {
-		metric->family = family;
-		whole = registry_series_find(r, metric, ret_series);
-	}
-	registry_unresolve(r, metric);
-	return whole ? REASON_NONE : refuse(refusal, REASON_MEMORY, "out of memory");
-}
-
 enum reason
 registry_retained_remove(struct registry *r, const struct message_metric *m,
     unsigned given, struct refusal *refusal)
@@ -109,7 +94,7 @@ registry_retained_remove(struct registry *r, const struct message_metric *m,
 		return reason;
 	reason = check_given(family, m, given, refusal);
 	if (reason == REASON_NONE)
-		reason = find_series(r, family, m, &number, refusal);
+		reason = registry_metric_find(r, family, m, &number, refusal);
 	if (number == 0)
 		return reason;
 	if (family->kind == MESSAGE_GAUGE)
@@ -374,6 +359,7 @@ sweep_one(struct registry *r, uint32_t number)
 	if (s->set == 0 || s->live > 0)
 		return;
 	if (s->kept_s + r->sweep.retain_s <= r->now_ms / 1000) {
+		registry_gone_record(r, number, REGISTRY_RETAIN);
 		series_leave(r, number, REGISTRY_RETAIN);
 		r->sweep.n_dropped++;
 	} else if (s->kept_s < r->sweep.oldest_s) {
@@ -419,8 +405,10 @@ registry_tidy(struct registry *r, uint64_t retain_s)
 {
 	uint32_t number, most = ENDS_SLICE;
 
-	while (most-- > 0 && (number = registry_retained_ended(r)) != 0)
+	while (most-- > 0 && (number = registry_retained_ended(r)) != 0) {
+		registry_gone_record(r, number, REGISTRY_TTL);
 		gauge_unset(r, number, REGISTRY_TTL);
+	}
 	if (retain_s > 0 &&
 	    (r->sweep.next || sweep_due_s(r, retain_s) <= r->now_ms / 1000))
 		sweep_slice(r, retain_s);
@@ -435,4 +423,22 @@ registry_tidy_ms(const struct registry *r, uint64_t retain_s)
 	if (retain_s > 0)
 		sweep_ms = r->sweep.next ? 0 : sweep_due_s(r, retain_s) * 1000;
 	return end_ms < sweep_ms ? end_ms : sweep_ms;
+}
+
+enum reason
+registry_gone(
+    struct registry *r, const struct journal_record *record, struct refusal *refusal)
+{
+	enum registry_cause cause;
+	uint32_t number;
+	enum reason reason = registry_gone_find(r, record, &cause, &number, refusal);
+	const struct series *s = number ? registry_series(r, number) : NULL;
+
+	if (s == NULL)
+		return reason;
+	if (cause == REGISTRY_TTL && s->family->kind == MESSAGE_GAUGE)
+		gauge_unset(r, number, cause);
+	else if (cause == REGISTRY_RETAIN && s->live == 0)
+		series_leave(r, number, cause);
+	return REASON_NONE;
 }

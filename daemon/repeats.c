@@ -244,6 +244,33 @@ repeats_keep(
 }
 
 void
+repeats_saved(const struct repeats *r, uint32_t position, struct repeats_saved *ret)
+{
+	const struct deadline *end = &r->ends.at[position];
+	const struct repeat *repeat = repeat_at(r, end->number);
+
+	*ret = (struct repeats_saved){ .tick = end->tick };
+	memcpy(ret->key.key, repeat->key, sizeof(ret->key.key));
+	memcpy(ret->key.content, repeat->content, sizeof(ret->key.content));
+	ret->text = repeats_answer(r, end->number, &ret->refused);
+}
+
+bool
+repeats_restore(struct repeats *r, const struct repeats_saved *saved)
+{
+	uint32_t number;
+
+	if (!repeats_take(r, &saved->key, &number))
+		return false;
+	if (saved->refused)
+		repeat_at(r, number)->answer = ANSWER_LOST;
+	if (saved->text.bytes)
+		repeat_at(r, number)->answer = answer_new(r, saved->text);
+	deadlines_add(&r->ends, (uint64_t)saved->tick * DEADLINES_TICK_MS, number);
+	return true;
+}
+
+void
 repeats_expire(struct repeats *r, uint64_t now_ms, uint32_t most)
 {
 	uint32_t number;
@@ -266,6 +293,12 @@ repeats_new(const uint8_t secret[REPEATS_SECRET_BYTES])
 	slab_init(&r->answers, sizeof(struct answer));
 	index_init(&r->index, &index_keys, r);
 	return r;
+}
+
+void
+repeats_set_secret(struct repeats *r, const uint8_t secret[REPEATS_SECRET_BYTES])
+{
+	memcpy(r->secret, secret, sizeof(r->secret));
 }
 
 void

@@ -26,6 +26,8 @@ struct repeats;
 /* secret: random; keys made with another one are not found. NULL when memory is out. */
 struct repeats *repeats_new(const uint8_t secret[REPEATS_SECRET_BYTES]);
 void repeats_free(struct repeats *r);
+/* Another secret, while no key is known. */
+void repeats_set_secret(struct repeats *r, const uint8_t secret[REPEATS_SECRET_BYTES]);
 
 /* The 128 bits of SipHash-2-4, which keys are made with. */
 void repeats_hash(const uint8_t secret[REPEATS_SECRET_BYTES], const void *bytes, size_t n,
@@ -71,6 +73,18 @@ bool repeats_take(struct repeats *r, const struct repeats_key *key, uint32_t *re
 void repeats_keep(struct repeats *r, uint32_t number, uint64_t until_ms,
     const struct wire_text *answer);
 void repeats_drop(struct repeats *r, uint32_t number);
+
+/* Keys for a file, by position: 0 to repeats_count() less 1. */
+struct repeats_saved {
+	struct repeats_key key;
+	uint32_t tick; /* when it ends (deadlines.h) */
+	bool refused;
+	struct wire_text text; /* empty: a plain ok, or it was not kept */
+};
+void repeats_saved(const struct repeats *r, uint32_t position, struct repeats_saved *ret);
+/* A key that is not there. In the order of positions they come back to the same ones.
+ * False when memory is out. */
+bool repeats_restore(struct repeats *r, const struct repeats_saved *saved);
 
 /* Forget up to most keys that have ended. */
 void repeats_expire(struct repeats *r, uint64_t now_ms, uint32_t most);

@@ -181,6 +181,16 @@ registry_retained_ended(struct registry *r)
 }
 
 void
+registry_retained_forget_times(struct registry *r)
+{
+	const struct column *own = r->own;
+
+	for (uint32_t cell = 0; own && cell < own->room; cell++)
+		if (slot_kind(own->slot[cell]) == CELL_LAST_TIME)
+			own->old[cell] = 0;
+}
+
+void
 registry_retained_free(struct registry *r)
 {
 	if (r->own)

@@ -72,22 +72,22 @@ check_series_limits(struct registry *r, uint32_t uid, const struct family *famil
 	return REASON_NONE;
 }
 
-/* Takes over set. */
-static enum reason
+/* Takes over set. 0 when memory is out. */
+static uint32_t
 series_new(struct registry *r, uint32_t uid, struct family *family, uint32_t set,
-    uint64_t hash, uint32_t *ret_series, struct refusal *refusal)
+    uint64_t hash, uint32_t member)
 {
-	enum reason reason = check_series_limits(r, uid, family, refusal);
-	uint32_t number = reason == REASON_NONE ? slab_new(&r->series) : 0;
-	uint32_t n = family_totals(family);
+	uint32_t number = slab_new(&r->series), n = family_totals(family);
 	struct series *s = number ? registry_series(r, number) : NULL;
 
 	if (s == NULL)
 		goto fail;
-	*s = (struct series){ .family = family, .set = set };
+	*s = (struct series){ .family = family, .set = set, .member = member };
 	if (n > 0 && !totals_new(&r->totals, n, number, &s->at))
 		goto fail_series;
-	if (!family_add_member(family, number, &s->member))
+	if (member != SERIES_ANYWHERE)
+		family_put_member(family, number, member);
+	else if (!family_add_member(family, number, &s->member))
 		goto fail_totals;
 	s->owner = owners_add(&r->owners, uid);
 	if (s->owner == 0)
@@ -95,8 +95,7 @@ series_new(struct registry *r, uint32_t uid, struct family *family, uint32_t set
 	if (!index_add(&r->series_index, hash, number))
 		goto fail_owner;
 	r->count[family->kind]++;
-	*ret_series = number;
-	return REASON_NONE;
+	return number;
 
 fail_owner:
 	owners_remove(&r->owners, s->owner);
@@ -110,8 +109,25 @@ fail_series:
 	slab_release(&r->series, number);
 fail:
 	labels_set_release(r->labels, set);
-	return reason != REASON_NONE ? reason
-				     : refuse(refusal, REASON_MEMORY, "out of memory");
+	return 0;
+}
+
+bool
+registry_series_restore(struct registry *r, uint32_t uid, struct family *family,
+    uint32_t set, uint32_t member, uint32_t *ret_series, bool *ret_made)
+{
+	struct series_key key = { .family = family };
+	uint64_t hash;
+
+	key.words = labels_set_words(r->labels, set, &key.n);
+	hash = series_hash_of(&key);
+	*ret_series = index_find(&r->series_index, hash, &key);
+	*ret_made = *ret_series == 0;
+	if (*ret_made)
+		*ret_series = series_new(r, uid, family, set, hash, member);
+	else
+		labels_set_release(r->labels, set);
+	return *ret_series != 0;
 }
 
 void
@@ -166,6 +182,7 @@ registry_series_take(struct registry *r, uint32_t uid, const struct column_metri
 {
 	struct series_key key = { .family = metric->family };
 	uint32_t set = child_set(r, metric, value), found;
+	enum reason reason;
 	uint64_t hash;
 
 	if (set == 0)
@@ -174,15 +191,25 @@ registry_series_take(struct registry *r, uint32_t uid, const struct column_metri
 	hash = series_hash_of(&key);
 	found = index_find(&r->series_index, hash, &key);
 	*ret_made = found == 0;
+	if (found) {
+		labels_set_release(r->labels, set);
+		*ret_series = found;
+		return REASON_NONE;
+	}
+	reason = check_series_limits(r, uid, metric->family, refusal);
+	if (reason != REASON_NONE) {
+		labels_set_release(r->labels, set);
+		return reason;
+	}
+	found = series_new(r, uid, metric->family, set, hash, SERIES_ANYWHERE);
 	if (found == 0)
-		return series_new(r, uid, metric->family, set, hash, ret_series, refusal);
-	labels_set_release(r->labels, set);
+		return refuse(refusal, REASON_MEMORY, "out of memory");
 	*ret_series = found;
 	return REASON_NONE;
 }
 
-bool
-registry_series_find(
+static bool
+find_resolved(
     struct registry *r, const struct column_metric *metric, uint32_t *ret_series)
 {
 	struct series_key key = { .family = metric->family };
@@ -194,6 +221,21 @@ registry_series_find(
 	*ret_series = index_find(&r->series_index, series_hash_of(&key), &key);
 	labels_set_release(r->labels, set);
 	return true;
+}
+
+enum reason
+registry_metric_find(struct registry *r, struct family *family,
+    const struct message_metric *m, uint32_t *ret_series, struct refusal *refusal)
+{
+	struct column_metric *metric = registry_resolve_labels(r, m);
+	bool whole = metric != NULL;
+
+	if (metric) {
+		metric->family = family;
+		whole = find_resolved(r, metric, ret_series);
+	}
+	registry_unresolve(r, metric);
+	return whole ? REASON_NONE : refuse(refusal, REASON_MEMORY, "out of memory");
 }
 
 void

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "figures.h"
 #include "http.h"
 #include "http_socket.h"
 #include "ingest.h"
@@ -16,8 +17,10 @@
 #include "process.h"
 #include "sp.h"
 #include "socket_file.h"
+#include "state.h"
 
 #define STOP_MS 2000 /* the most that answering takes when it stops */
+#define HELD_MS 500  /* the most that a killed daemon still holds its socket */
 
 #ifndef DYNAMO_METRICS_VERSION
 #define DYNAMO_METRICS_VERSION "unknown"
@@ -36,6 +39,7 @@ struct server {
 	struct self_metrics *self;
 	struct registry *registry;
 	struct apply *apply;
+	struct state *state;
 	struct socket_file socket;
 	struct ingest *ingest;
 	struct http *http; /* NULL: disabled */
@@ -70,6 +74,7 @@ take_config(struct server *s)
 	registry_set_limits(s->registry, &limits);
 	apply_set_options(s->apply, &apply);
 	ingest_set_options(s->ingest, &ingest);
+	state_set_options(s->state);
 	if (s->http)
 		http_set_options(s->http, &http);
 }
@@ -188,11 +193,14 @@ set_lease_timer(struct server *s)
 {
 	uint64_t now_ms = turn_ms(&s->turn);
 	uint64_t log_ms = log_due_ms(s->log, now_ms);
+	uint64_t state_ms = state_due_ms(s->state, now_ms);
 	uint64_t ms = apply_due_ms(s->apply, now_ms);
 	struct timeval tv;
 
 	if (log_ms < ms)
 		ms = log_ms;
+	if (state_ms < ms)
+		ms = state_ms;
 	if (ms == UINT64_MAX ||
 	    (event_pending(s->lease, EV_TIMEOUT, NULL) && s->lease_ms <= now_ms + ms))
 		return;
@@ -219,10 +227,12 @@ take_turn(struct server *s, int flags)
 	if (s->reload_wanted && s->stopping == STOPPING_NOT)
 		reload(s);
 	s->reload_wanted = false;
+	apply_tick(s->apply, turn_ms(&s->turn));
+	/* Neither a reply nor a page may tell of what a kill would take back. */
+	state_turn(s->state);
 	ingest_release(s->ingest);
 	if (s->http)
 		http_turn(s->http);
-	apply_tick(s->apply, turn_ms(&s->turn));
 	log_catch_up(s->log, turn_ms(&s->turn), false);
 	set_lease_timer(s);
 	busy_seconds = turn_end(&s->turn);
@@ -282,38 +292,36 @@ server_run(struct server *s)
 	if (rc != 0)
 		return -1;
 	log_catch_up(s->log, turn_ms(&s->turn), true);
+	state_stop(s->state);
 	log_line(s->log, LOG_LEVEL_INFO, "server: stopped");
 	return 0;
 }
 
 /* ---- The parts --------------------------------------------------------- */
 
-/* What only the server knows of itself. */
+/* What only the server knows. */
 static void
 refresh_figures(void *arg)
 {
 	struct server *s = arg;
-	uint64_t up_ns = turn_clock_ns() - s->started_ns;
-	struct process_figures f;
 
-	process_figures(&f);
-	self_set(s->self, SELF_UPTIME, 0, 0, (double)(up_ns / 1000000000U));
-	self_set(s->self, SELF_PROCESS_CPU, 0, 0, f.cpu_seconds);
-	self_set(s->self, SELF_PROCESS_MAX_FDS, 0, 0, f.max_fds);
-	self_set(s->self, SELF_PROCESS_OPEN_FDS, 0, 0, f.open_fds);
-	self_set(s->self, SELF_PROCESS_RESIDENT, 0, 0, f.resident_bytes);
-	self_set(s->self, SELF_PROCESS_START_TIME, 0, 0, f.start_time_seconds);
-	self_set(s->self, SELF_PROCESS_VIRTUAL, 0, 0, f.virtual_bytes);
+	state_refresh(s->state);
+	figures_set(s->self, s->started_ns);
+}
+
+static void
+put_state(void *arg, struct strbuf *out)
+{
+	struct server *s = arg;
+
+	state_status(s->state, out);
 }
 
 static uint64_t
 unix_ms(void *arg)
 {
-	struct timespec ts;
-
 	(void)arg;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return turn_unix_ms();
 }
 
 /* The parts that know no socket. 0, or -1 when memory is out. */
@@ -328,15 +336,14 @@ make_registry(struct server *s)
 		.version = DYNAMO_METRICS_VERSION,
 		.refresh = refresh_figures,
 		.unix_ms = unix_ms,
+		.state_status = put_state,
 		.refresh_arg = s,
+		.journal = state_journal(s->state),
 	};
-	uint64_t random[4];
 
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+	if (getrandom(&options.epoch, sizeof(options.epoch), 0) !=
+	    (ssize_t)sizeof(options.epoch))
 		return -1;
-	options.store = random[0];
-	options.epoch = random[1];
-	memcpy(options.dedupe_secret, random + 2, sizeof(options.dedupe_secret));
 	s->self = self_metrics_new();
 	s->registry = registry_new(&limits, s->log);
 	if (s->self == NULL || s->registry == NULL ||
@@ -353,17 +360,20 @@ make_loop(struct server *s)
 	s->base = event_base_new();
 	if (s->base)
 		s->lease = evtimer_new(s->base, on_lease, s);
-	return s->lease ? 0 : -1;
+	if (s->lease)
+		s->state = state_new(s->config, s->base, &s->turn, s->log);
+	return s->state ? 0 : -1;
 }
 
 static int
 open_ingest(struct server *s, char *error)
 {
 	const struct config *c = s->config;
+	const char *path = sp_ipc_path(c->ingest.address);
 	struct ingest_options options;
 
-	if (socket_file_open(&s->socket, sp_ipc_path(c->ingest.address), error,
-		SERVER_ERROR_TEXT) != 0)
+	socket_file_wait(path, HELD_MS);
+	if (socket_file_open(&s->socket, path, error, SERVER_ERROR_TEXT) != 0)
 		return -1;
 	options_ingest(c, &options);
 	options.listen = socket_file_take(&s->socket);
@@ -388,7 +398,9 @@ static int
 open_http(struct server *s, char *error)
 {
 	const struct config *c = s->config;
-	struct http_options options = { .health.started_ns = s->started_ns };
+	struct http_options options = { .health = { .started_ns = s->started_ns,
+					    .problems = state_problems,
+					    .problems_arg = s->state } };
 
 	if (!c->http.enabled || c->http.port < 0)
 		return 0;
@@ -429,8 +441,9 @@ server_new(struct config *config, const struct config_source *source, struct log
 	s->log = log;
 	s->socket = SOCKET_FILE_NONE;
 	s->started_ns = turn_clock_ns();
-	if (make_registry(s) != 0 || make_loop(s) != 0 || open_ingest(s, error) != 0 ||
-	    open_http(s, error) != 0) {
+	if (make_loop(s) != 0 || make_registry(s) != 0 || open_ingest(s, error) != 0 ||
+	    open_http(s, error) != 0 ||
+	    state_load(s->state, s->apply, s->self, error) != 0) {
 		server_free(s);
 		return NULL;
 	}
@@ -454,6 +467,7 @@ server_free(struct server *s)
 			event_free(s->signal[i]);
 	if (s->lease)
 		event_free(s->lease);
+	state_free(s->state);
 	if (s->base)
 		event_base_free(s->base);
 	apply_free(s->apply);

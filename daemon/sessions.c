@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sessions_parts.h"
+
 #define FOLDED_MOST 65536 /* 4 MB: a worker that is folded comes back within seconds */
 
 /* Causes of limited log lines; 60 to 63 are this module's. */
@@ -58,7 +60,7 @@ sessions_find_serial(const struct sessions *s, uint64_t serial)
 }
 
 static uint32_t
-record_new(struct sessions *s, const uint8_t *sid, uid_t uid)
+record_new(struct sessions *s, const uint8_t *sid, uint64_t serial, uid_t uid)
 {
 	uint32_t number = slab_new(&s->records);
 	struct record *r = number ? sessions_record(s, number) : NULL;
@@ -66,13 +68,14 @@ record_new(struct sessions *s, const uint8_t *sid, uid_t uid)
 	if (r == NULL)
 		return 0;
 	memcpy(r->sid, sid, MESSAGE_SID_BYTES);
-	r->serial = s->next_serial;
+	r->serial = serial;
 	r->uid = uid;
 	if (!index_add(&s->by_sid, sid_hash(s, number), number))
 		goto fail;
 	if (!index_add(&s->by_serial, serial_hash(s, number), number))
 		goto fail_sid;
-	s->next_serial++;
+	if (serial >= s->next_serial)
+		s->next_serial = serial + 1;
 	return number;
 fail_sid:
 	index_remove(&s->by_sid, sid_hash(s, number), number);
@@ -91,6 +94,19 @@ record_forget(struct sessions *s, uint32_t number)
 	slab_release(&s->records, number);
 }
 
+static uint32_t
+forget_oldest(struct sessions *s)
+{
+	uint32_t oldest = s->folded_first;
+
+	s->folded_first = sessions_record(s, oldest)->next_folded;
+	if (s->folded_first == 0)
+		s->folded_last = 0;
+	s->n_folded--;
+	record_forget(s, oldest);
+	return oldest;
+}
+
 static void
 record_remember(struct sessions *s, uint32_t number)
 {
@@ -102,98 +118,15 @@ record_remember(struct sessions *s, uint32_t number)
 		s->folded_first = number;
 	s->folded_last = number;
 	s->n_folded++;
-	while (s->n_folded > s->folded_most) {
-		uint32_t oldest = s->folded_first;
-
-		s->folded_first = sessions_record(s, oldest)->next_folded;
-		if (s->folded_first == 0)
-			s->folded_last = 0;
-		s->n_folded--;
-		record_forget(s, oldest);
-	}
+	while (s->n_folded > s->folded_most)
+		forget_oldest(s);
 }
 
-/* ---- Names -------------------------------------------------------------- */
-
-static struct session *
-named(const struct sessions *s, const char *name)
+void
+sessions_forget(struct sessions *s, uint32_t number)
 {
-	struct session *session = s->first;
-
-	while (session && strcmp(session->name, name) != 0)
-		session = session->next;
-	return session;
-}
-
-/* The lowest number whose name, base in front of it, nobody has. False: memory is out. */
-static bool
-free_name(const struct sessions *s, const char *base, unsigned lowest,
-    char out[NAMES_WORKER_BYTES + 1])
-{
-	size_t room = s->n_live + 2, bytes = strlen(base);
-	bool *taken = calloc(room, sizeof(*taken));
-	unsigned n = 0;
-	char digits[16];
-
-	if (taken == NULL)
-		return false;
-	for (const struct session *o = s->first; o; o = o->next) {
-		char *end;
-		unsigned long k;
-
-		if (strncmp(o->name, base, bytes) != 0)
-			continue;
-		k = strtoul(o->name + bytes, &end, 10);
-		if (*end == '\0' && end > o->name + bytes && k >= lowest &&
-		    k - lowest < room)
-			taken[k - lowest] = true;
-	}
-	while (taken[n])
-		n++;
-	free(taken);
-	snprintf(digits, sizeof(digits), "%u", n + lowest);
-	snprintf(out, NAMES_WORKER_BYTES + 1, "%.*s%s",
-	    (int)(NAMES_WORKER_BYTES - strlen(digits)), base, digits);
-	return true;
-}
-
-/* Its connection is gone, and its name goes to a successor: its gauges go now. */
-static void
-take_name_from(struct session *holder)
-{
-	holder->name[0] = '\0';
-	holder->column->hidden = true;
-}
-
-/* "NAME-", short enough for any number behind it, and still UTF-8. */
-static void
-make_base(const char *wish, char out[NAMES_WORKER_BYTES + 1])
-{
-	size_t bytes = strlen(wish), most = NAMES_WORKER_BYTES - 1 - 10;
-
-	if (bytes > most)
-		for (bytes = most; (wish[bytes] & 0xc0) == 0x80; bytes--)
-			;
-	snprintf(out, NAMES_WORKER_BYTES + 1, "%.*s-", (int)bytes, wish);
-}
-
-static bool
-choose_name(struct sessions *s, const char *wish, char out[NAMES_WORKER_BYTES + 1])
-{
-	char base[NAMES_WORKER_BYTES + 1];
-	struct session *holder;
-
-	if (wish[0] == '\0')
-		return free_name(s, "", 0, out);
-	holder = named(s, wish);
-	if (holder && holder->bound > 0) {
-		make_base(wish, base);
-		return free_name(s, base, 2, out);
-	}
-	if (holder)
-		take_name_from(holder);
-	strcpy(out, wish);
-	return true;
+	while (forget_oldest(s) != number)
+		;
 }
 
 /* ---- Sessions ------------------------------------------------------------ */
@@ -249,33 +182,31 @@ shorter_ms(uint32_t a, uint32_t b)
 }
 
 uint32_t
-sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t pid,
-    struct wire_text wish, struct wire_text library, uint64_t now_ms)
+sessions_restore(struct sessions *s, const struct session_saved *who)
 {
 	struct session *session = calloc(1, sizeof(*session));
-	uint32_t number = session ? record_new(s, sid, uid) : 0;
+	uint32_t number = session ? record_new(s, who->sid, who->serial, who->uid) : 0;
 
 	if (number == 0)
 		goto fail;
-	copy_text(session->wish, sizeof(session->wish), wish);
-	copy_shown(session->library, sizeof(session->library), library);
-	if (choose_name(s, session->wish, session->name))
-		session->column =
-		    registry_column_new(s->registry, wire_text(session->name));
+	copy_text(session->name, sizeof(session->name), who->name);
+	copy_text(session->wish, sizeof(session->wish), who->wish);
+	copy_shown(session->library, sizeof(session->library), who->library);
+	session->column = registry_column_new(s->registry, wire_text(session->name));
 	if (session->column == NULL)
 		goto fail_record;
-	registry_column_owner(session->column, uid);
+	registry_column_owner(session->column, who->uid);
+	session->column->hidden = true;
 	session->record = number;
-	session->pid = pid;
-	session->born_ms = session->touched_ms = session->unbound_ms = now_ms;
+	session->pid = who->pid;
+	session->start = who->start;
+	session->born_ms = session->touched_ms = session->unbound_ms = who->born_ms;
+	session->updated_ms = who->updated_ms;
+	session->refused = who->refused;
+	session->lease_ms = s->lease_ms;
+	sessions_record(s, number)->last = who->last;
 	sessions_record(s, number)->live = session;
 	link_live(s, session);
-	session->lease_ms = s->lease_ms;
-	due_by(s, now_ms + shorter_ms(s->grace_ms, s->lease_ms));
-	s->had_worker = true;
-	log_often(s->log, LOG_LEVEL_INFO, CAUSE_CONNECTED, now_ms,
-	    "sessions: worker '%s' connected: pid %d, uid %u", session->name, (int)pid,
-	    (unsigned)uid);
 	return number;
 
 fail_record:
@@ -285,17 +216,65 @@ fail:
 	return 0;
 }
 
+uint32_t
+sessions_restore_folded(struct sessions *s, const struct session_saved *who)
+{
+	uint32_t number = record_new(s, who->sid, who->serial, who->uid);
+
+	if (number == 0)
+		return 0;
+	sessions_record(s, number)->last = who->last;
+	record_remember(s, number);
+	return number;
+}
+
+uint32_t
+sessions_new(struct sessions *s, const struct session_saved *who, uint64_t now_ms)
+{
+	struct session_saved saved = *who;
+	char wish[NAMES_WORKER_BYTES + 1], name[NAMES_WORKER_BYTES + 1];
+	uint32_t number;
+
+	copy_text(wish, sizeof(wish), who->wish);
+	if (!sessions_choose_name(s, wish, name))
+		return 0;
+	saved.name = wire_text(name);
+	saved.serial = s->next_serial;
+	saved.born_ms = now_ms;
+	number = sessions_restore(s, &saved);
+	if (number == 0)
+		return 0;
+	effect_session(s->effects, &saved);
+	due_by(s, now_ms + shorter_ms(s->grace_ms, s->lease_ms));
+	s->had_worker = true;
+	log_often(s->log, LOG_LEVEL_INFO, CAUSE_CONNECTED, now_ms,
+	    "sessions: worker '%s' connected: pid %d, uid %u", name, (int)who->pid,
+	    (unsigned)who->uid);
+	return number;
+}
+
+bool
+sessions_rename(struct sessions *s, struct session *session, struct wire_text name)
+{
+	if (name.bytes > 0 && !registry_column_rename(s->registry, session->column, name))
+		return false;
+	copy_text(session->name, sizeof(session->name), name);
+	session->column->hidden |= name.bytes == 0;
+	return true;
+}
+
 /* Its name may have gone to a successor meanwhile: then it gets another. */
 static bool
 show_again(struct sessions *s, struct session *session)
 {
+	char name[NAMES_WORKER_BYTES + 1];
+
 	if (session->name[0] == '\0') {
-		if (!choose_name(s, session->wish, session->name) ||
-		    !registry_column_rename(
-			s->registry, session->column, wire_text(session->name))) {
-			session->name[0] = '\0';
+		if (!sessions_choose_name(s, session->wish, name) ||
+		    !sessions_rename(s, session, wire_text(name)))
 			return false;
-		}
+		effect_name(
+		    s->effects, sessions_record(s, session->record)->serial, name);
 	}
 	session->column->hidden = false;
 	return true;
@@ -333,14 +312,10 @@ sessions_bind(
 }
 
 void
-sessions_fold(
-    struct sessions *s, uint32_t number, bool remember, const char *why, uint64_t now_ms)
+sessions_end(struct sessions *s, uint32_t number, bool remember)
 {
 	struct session *session = sessions_record(s, number)->live;
 
-	log_often(s->log, LOG_LEVEL_INFO, CAUSE_FOLDED, now_ms,
-	    "sessions: worker '%s' (pid %d) folded: %s", session->name, (int)session->pid,
-	    why);
 	registry_column_fold(s->registry, session->column);
 	unlink_live(s, session);
 	free(session);
@@ -348,6 +323,19 @@ sessions_fold(
 		record_remember(s, number);
 	else
 		record_forget(s, number);
+}
+
+void
+sessions_fold(
+    struct sessions *s, uint32_t number, bool remember, const char *why, uint64_t now_ms)
+{
+	const struct record *record = sessions_record(s, number);
+
+	log_often(s->log, LOG_LEVEL_INFO, CAUSE_FOLDED, now_ms,
+	    "sessions: worker '%s' (pid %d) folded: %s", record->live->name,
+	    (int)record->live->pid, why);
+	effect_fold(s->effects, record->serial, remember);
+	sessions_end(s, number, remember);
 	self_add(s->self, SELF_SESSIONS_FOLDED, 0, 0, 1);
 }
 
@@ -407,15 +395,34 @@ sessions_tick(struct sessions *s, uint64_t now_ms)
 	}
 }
 
+void
+sessions_postpone(struct sessions *s, uint64_t now_ms)
+{
+	s->due_ms = now_ms + s->grace_ms;
+}
+
+void
+sessions_begin_again(struct sessions *s, uint64_t now_ms)
+{
+	for (struct session *session = s->first; session; session = session->next) {
+		session->bound = 0;
+		session->touched_ms = session->unbound_ms = now_ms;
+		session->lease_ms = s->lease_ms;
+	}
+	s->due_ms = s->first ? now_ms + shorter_ms(s->grace_ms, s->lease_ms) : UINT64_MAX;
+	s->had_worker = s->first != NULL;
+}
+
 /* ---- All ------------------------------------------------------------------ */
 
 void
 sessions_init(struct sessions *s, struct registry *registry, struct self_metrics *self,
-    struct log *log)
+    struct log *log, struct effects *effects)
 {
 	*s = (struct sessions){ .registry = registry,
 		.self = self,
 		.log = log,
+		.effects = effects,
 		.folded_most = FOLDED_MOST,
 		.next_serial = 1,
 		.due_ms = UINT64_MAX };

@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include "effect.h"
 #include "registry.h"
 #include "self_metrics.h"
 
@@ -33,7 +34,8 @@ struct session {
 	char name[NAMES_WORKER_BYTES + 1]; /* "" while a successor has it */
 	char wish[NAMES_WORKER_BYTES + 1];
 	char library[32];
-	pid_t pid;
+	pid_t pid;	   /* 0: not visible */
+	uint64_t start;	   /* of the process, in clock ticks since boot; 0: unknown */
 	uint32_t bound;	   /* connections */
 	uint32_t lease_ms; /* as its worker was told at the last HELLO */
 	uint64_t born_ms;
@@ -54,6 +56,7 @@ struct sessions {
 	struct registry *registry;
 	struct self_metrics *self;
 	struct log *log;
+	struct effects *effects; /* what happens here is recorded there */
 	uint32_t lease_ms;
 	uint32_t grace_ms;
 	uint32_t folded_most;
@@ -70,7 +73,7 @@ struct sessions {
 };
 
 void sessions_init(struct sessions *s, struct registry *registry,
-    struct self_metrics *self, struct log *log);
+    struct self_metrics *self, struct log *log, struct effects *effects);
 /* The lease of sessions that are bound from now on, the grace of all. */
 void sessions_set_times(struct sessions *s, uint32_t lease_ms, uint32_t grace_ms);
 /* Folds nothing: the registry is about to go as well. */
@@ -82,10 +85,23 @@ uint32_t sessions_find_sid(const struct sessions *s, const uint8_t *sid);
 uint32_t sessions_find_serial(const struct sessions *s, uint64_t serial);
 
 /*
- * A new LIVE session, not bound yet. wish may be empty. 0 when memory is out.
+ * A new LIVE session, not bound yet: sid, uid, pid, start, wish (may be empty) and
+ * library are looked at. 0 when memory is out.
  */
-uint32_t sessions_new(struct sessions *s, const uint8_t *sid, uid_t uid, pid_t pid,
-    struct wire_text wish, struct wire_text library, uint64_t now_ms);
+uint32_t sessions_new(
+    struct sessions *s, const struct session_saved *who, uint64_t now_ms);
+
+/* A live session as it was, not bound, its gauges hidden, with an empty column. Or a
+ * folded one, younger than those that are there. Serials that are given next lie above.
+ * Neither sid nor serial is there already. Nothing is said. 0 when memory is out. */
+uint32_t sessions_restore(struct sessions *s, const struct session_saved *who);
+uint32_t sessions_restore_folded(struct sessions *s, const struct session_saved *who);
+/* Forget a folded one, and those that are older. */
+void sessions_forget(struct sessions *s, uint32_t number);
+/* A live session has another name; "": a successor has it. False when memory is out. */
+bool sessions_rename(struct sessions *s, struct session *session, struct wire_text name);
+/* The end of a live session, and nothing is said. */
+void sessions_end(struct sessions *s, uint32_t number, bool remember);
 
 /* A connection speaks for a live session: it has its name and its gauges again. False
  * when memory is out. */
@@ -102,7 +118,12 @@ void sessions_unbind(
 void sessions_fold(
     struct sessions *s, uint32_t number, bool remember, const char *why, uint64_t now_ms);
 
+/* No live session has a connection: its grace and its lease begin now. */
+void sessions_begin_again(struct sessions *s, uint64_t now_ms);
+
 /* Leases and graces that have run out. */
 void sessions_tick(struct sessions *s, uint64_t now_ms);
+/* Nobody was there to hear: what runs out now has one grace more. */
+void sessions_postpone(struct sessions *s, uint64_t now_ms);
 
 #endif /* SESSIONS_H */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FOLDER_MODE  0750
@@ -19,6 +21,7 @@
 #define SOCKET_UMASK 0117 /* leaves 0660 */
 #define LOCK_TRIES   100
 #define LISTEN_QUEUE 1024
+#define WAIT_MS	     5 /* between two looks at a lock */
 
 struct sentence {
 	char *at;
@@ -169,6 +172,38 @@ bind_and_listen(struct socket_file *s, struct sentence *e)
 	if (listen(s->listen, LISTEN_QUEUE) != 0)
 		return fail(e, "%s cannot be listened at: %s", s->path, strerror(errno));
 	return 0;
+}
+
+/* True while somebody has locked a lock file. */
+static bool
+is_locked(const char *lock_path)
+{
+	int fd = open(lock_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+
+	if (fd >= 0)
+		close(fd);
+	return locked;
+}
+
+void
+socket_file_wait(const char *path, unsigned ms)
+{
+	static const struct timespec pause = { .tv_nsec = WAIT_MS * 1000000 };
+	bool waited = false;
+	char *lock_path;
+
+	if (asprintf(&lock_path, "%s.lock", path) < 0)
+		return;
+	for (unsigned passed = 0; passed < ms && is_locked(lock_path);
+	     passed += WAIT_MS) {
+		nanosleep(&pause, NULL);
+		waited = true;
+	}
+	/* Its sockets are about to be closed as well. */
+	if (waited)
+		nanosleep(&pause, NULL);
+	free(lock_path);
 }
 
 int

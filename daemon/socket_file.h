@@ -35,6 +35,12 @@ struct socket_file {
 int socket_file_open(
     struct socket_file *ret, const char *path, char *error, size_t error_room);
 
+/*
+ * Wait until nobody holds a path, or until about ms have passed. A process that was just
+ * killed may have a child that holds what it held for a moment more.
+ */
+void socket_file_wait(const char *path, unsigned ms);
+
 /* Take the listening socket's descriptor; closing it is the caller's from now on. */
 int socket_file_take(struct socket_file *s);
 

@@ -97,12 +97,13 @@ place(struct index *x, uint64_t hash, uint32_t number)
 	x->slot[i] = number;
 }
 
+/* To more slots, or as many: a power of two less one. */
 static bool
-index_grow(struct index *x)
+index_resize(struct index *x, uint32_t mask)
 {
 	struct index larger = *x;
 
-	larger.mask = x->slot ? x->mask * 2 + 1 : 15;
+	larger.mask = mask;
 	larger.slot = calloc((size_t)larger.mask + 1, sizeof(*larger.slot));
 	if (larger.slot == NULL)
 		return false;
@@ -114,11 +115,29 @@ index_grow(struct index *x)
 	return true;
 }
 
+/* At most three quarters full, so that probing stays short. */
+static bool
+is_full(const struct index *x)
+{
+	return x->slot == NULL || x->used >= x->mask / 4 * 3;
+}
+
+bool
+index_reserve(struct index *x, uint32_t n)
+{
+	uint32_t mask = x->slot ? x->mask : 15;
+
+	if (n > UINT32_MAX / 4 || x->used > UINT32_MAX / 4)
+		return false;
+	while (x->used + n > mask / 4 * 3)
+		mask = mask * 2 + 1;
+	return (x->slot && mask == x->mask) || index_resize(x, mask);
+}
+
 bool
 index_add(struct index *x, uint64_t hash, uint32_t number)
 {
-	/* At most three quarters full, so that probing stays short. */
-	if ((x->slot == NULL || x->used >= x->mask / 4 * 3) && !index_grow(x))
+	if (is_full(x) && !index_resize(x, x->slot ? x->mask * 2 + 1 : 15))
 		return false;
 	place(x, hash, number);
 	x->used++;

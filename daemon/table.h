@@ -54,6 +54,9 @@ void index_init(struct index *x, const struct index_keys *keys, const void *owne
 void index_free(struct index *x);
 /* The number whose key equals key, or 0. */
 uint32_t index_find(const struct index *x, uint64_t hash, const void *key);
+/* Room for n more, so that adding them does not move what is there. False when memory is
+ * out. */
+bool index_reserve(struct index *x, uint32_t n);
 /* False when memory is out. The key must not be in the index. */
 bool index_add(struct index *x, uint64_t hash, uint32_t number);
 /* number's key must still be readable. */

@@ -14,6 +14,7 @@
 
 struct turn {
 	uint64_t began_ns; /* 0: nothing has happened in this turn */
+	int64_t offset_ms; /* the state's clock is CLOCK_MONOTONIC plus this */
 };
 
 static inline uint64_t
@@ -25,13 +26,23 @@ turn_clock_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
 }
 
-/* CLOCK_MONOTONIC in milliseconds, at the start of the busy part of this turn. */
+/* Milliseconds since 1970, as the machine believes. */
+static inline uint64_t
+turn_unix_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* The state's clock in milliseconds, at the start of the busy part of this turn. */
 static inline uint64_t
 turn_ms(struct turn *t)
 {
 	if (t->began_ns == 0)
 		t->began_ns = turn_clock_ns();
-	return t->began_ns / 1000000U;
+	return (uint64_t)((int64_t)(t->began_ns / 1000000U) + t->offset_ms);
 }
 
 /* End the turn. Returns the length of its busy part in seconds, 0 if there was none. */

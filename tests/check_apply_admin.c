@@ -459,7 +459,35 @@ START_TEST(status_has_the_totals)
 	talk_json(t, "{}");
 	check_says(status(), "\"totals\":{\"connections\":0,\"messages\":3,"
 			     "\"received_bytes\":");
-	check_says(status(), "\"refused\":2,\"resent\":0,\"folds\":0},\"workers\":[{");
+	check_says(status(), ",\"folded_total\":0,\"remembered\":0,\"resent_total\":0,"
+			     "\"refused_total\":2,\"client_dropped_total\":0,");
+	check_says(status(), "},\"workers\":[{");
+	ck_assert_int_eq(talk_again(worker), MESSAGE_NEW);
+	talk_bye(worker);
+	check_says(status(), ",\"folded_total\":1,\"remembered\":0,");
+}
+END_TEST
+
+static void
+put_state(void *arg, struct strbuf *out)
+{
+	strbuf_addf(out, "{\"n\":%d}", *(int *)arg);
+}
+
+START_TEST(status_has_the_state_where_there_is_one)
+{
+	int n = 7;
+	struct apply_options o = { .lease_ms = 1,
+		.message_bytes = 1 << 20,
+		.version = "0",
+		.state_status = put_state,
+		.refresh_arg = &n };
+
+	ck_assert_ptr_null(strstr(status(), "\"state\""));
+	talk_free(t);
+	t = talk_new(NULL, &o);
+	worker = talk_worker(t, 1);
+	check_says(status(), ",\"state\":{\"n\":7},\"workers\":[]}");
 }
 END_TEST
 
@@ -489,6 +517,7 @@ suite(void)
 	tcase_add_test(c, a_message_that_tail_has_no_memory_for_is_applied_and_missed);
 	tcase_add_test(c, status_tells_when_a_worker_reported_last);
 	tcase_add_test(c, status_has_the_totals);
+	tcase_add_test(c, status_has_the_state_where_there_is_one);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -22,13 +22,6 @@ teardown(void)
 	talk_free(t);
 }
 
-static const struct talk_metric counter = {
-	.kind = MESSAGE_COUNTER, .level = "", .name = "c"
-};
-static const struct talk_metric gauge = {
-	.id = 1, .kind = MESSAGE_GAUGE, .level = "", .name = "g"
-};
-
 /* ---- What messages do ------------------------------------------------- */
 
 #define LEVEL "\"namespace\":\"n\",\"component\":\"c\",\"endpoint\":\"e\""
@@ -77,7 +70,7 @@ END_TEST
 START_TEST(json_and_workers_share_a_series)
 {
 	talk_hello(a, NULL);
-	talk_define(a, &counter, "", 0);
+	talk_define(a, &json_counter, "", 0);
 	talk_set(a, 0, 5);
 	must_be_done(t, METRICS(INC));
 	ck_assert(page_has(t, "dynamo_c 6\n"));
@@ -89,7 +82,7 @@ END_TEST
 START_TEST(a_gauge_of_json_stays_when_workers_die)
 {
 	talk_hello(a, NULL);
-	talk_define(a, &gauge, "", 0);
+	talk_define(a, &json_gauge, "", 0);
 	talk_set(a, 0, 5);
 	must_be_done(t, METRICS(SET("2")));
 	ck_assert(page_has(t, "dynamo_g 7\n"));
@@ -208,7 +201,7 @@ END_TEST
 START_TEST(another_shape_than_live_workers_have_is_refused)
 {
 	talk_hello(a, NULL);
-	talk_define(a, &counter, "", 0);
+	talk_define(a, &json_counter, "", 0);
 	must_be_refused(t, METRICS("{\"name\":\"c\",\"type\":\"gauge\",\"set\":1}"),
 	    "\"reason\":\"type\"");
 	must_be_refused(t, METRICS("{\"name\":\"c\",\"type\":\"gauge\",\"remove\":true}"),
@@ -307,7 +300,7 @@ END_TEST
 START_TEST(a_removed_gauge_leaves_the_parts_of_workers)
 {
 	talk_hello(a, NULL);
-	talk_define(a, &gauge, "", 0);
+	talk_define(a, &json_gauge, "", 0);
 	talk_set(a, 0, 5);
 	must_be_done(t, METRICS(SET("2")));
 	must_be_done(t, METRICS("{\"name\":\"g\",\"remove\":true}"));
@@ -323,7 +316,7 @@ END_TEST
 START_TEST(a_counter_that_live_workers_define_stays)
 {
 	talk_hello(a, NULL);
-	talk_define(a, &counter, "", 0);
+	talk_define(a, &json_counter, "", 0);
 	talk_set(a, 0, 5);
 	must_be_done(t, METRICS(INC));
 	must_be_done(t, METRICS("{\"name\":\"c\",\"remove\":true}"));
@@ -384,10 +377,6 @@ START_TEST(a_constant_label_is_refused_beside_remove_too)
 	ck_assert(page_has(t, "dynamo_c{cluster=\"east\"} 1\n"));
 }
 END_TEST
-
-#define ADD(test) tcase_add_test(c, test)
-#define ADD_ROWS(test, rows) \
-	tcase_add_loop_test(c, test, 0, (int)(sizeof(rows) / sizeof((rows)[0])))
 
 int
 main(void)

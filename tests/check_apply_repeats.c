@@ -354,10 +354,6 @@ START_TEST(a_message_that_memory_cut_off_is_counted_once_when_it_is_sent_again)
 }
 END_TEST
 
-#define ADD(test) tcase_add_test(c, test)
-#define ADD_ROWS(test, rows) \
-	tcase_add_loop_test(c, test, 0, (int)(sizeof(rows) / sizeof((rows)[0])))
-
 int
 main(void)
 {

@@ -4,51 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "responder.h"
-#include "runtime.h"
+#include "client_rig.h"
 #include "suite.h"
 
 #define LEASE_MS 2000 /* asked again each third of it */
 
-static struct responder d;
-static dynm_runtime *rt;
-static dynm_scope at;
-static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t refusals, takings; /* lines about them */
-
-static void
-log_line(void *arg, const char *text)
-{
-	(void)arg;
-	pthread_mutex_lock(&log_lock);
-	refusals += strstr(text, "refuses the metric") != NULL;
-	takings += strstr(text, "takes the metric") != NULL;
-	pthread_mutex_unlock(&log_lock);
-}
-
 static void
 set_up(void)
 {
-	dynm_options o = { .flush_ms = 5, .log = log_line };
-
 	responder_start(&d);
 	d.lease_ms = LEASE_MS;
-	o.address = d.address;
-	ck_assert_int_eq(dynm_open(&rt, &o, NULL), DYNM_OK);
-	at = dynm_runtime_scope(rt);
-}
-
-static void
-tear_down(void)
-{
-	dynm_close(rt);
-	responder_stop(&d);
-}
-
-static void
-flush(void)
-{
-	ck_assert_int_eq(dynm_flush(rt, RESPONDER_SECONDS * 1000), DYNM_OK);
+	client_open(5, 0);
 }
 
 static uint32_t
@@ -72,10 +38,8 @@ set_refusals(const char *name, size_t most)
 static void
 check_lines(uint32_t of_refusals, uint32_t of_takings)
 {
-	pthread_mutex_lock(&log_lock);
-	ck_assert_uint_eq(refusals, of_refusals);
-	ck_assert_uint_eq(takings, of_takings);
-	pthread_mutex_unlock(&log_lock);
+	ck_assert_uint_eq(client_lines("refuses the metric"), of_refusals);
+	ck_assert_uint_eq(client_lines("takes the metric"), of_takings);
 }
 
 static void
@@ -83,15 +47,6 @@ wait_defines(uint32_t more)
 {
 	responder_wait_seen(
 	    &d, MESSAGE_DEFINE, responder_seen(&d, MESSAGE_DEFINE) + more);
-}
-
-static dynm_counter
-child(dynm_counter_vec vec, uint32_t i)
-{
-	char value[16];
-
-	snprintf(value, sizeof(value), "%u", i);
-	return dynm_with(vec, value);
 }
 
 START_TEST(a_refused_metric_is_asked_again_and_told_once)
@@ -123,7 +78,7 @@ START_TEST(all_children_of_a_metric_come_with_it)
 
 	set_refusals("v_total", 0);
 	for (uint32_t i = 0; i < 1500; i++)
-		dynm_counter_add(child(vec, i), i);
+		dynm_counter_add(numbered(vec, i), i);
 	flush();
 	ck_assert_uint_eq(refused(), 1500);
 	defines = responder_seen(&d, MESSAGE_DEFINE);
@@ -175,7 +130,7 @@ START_TEST(many_over_a_limit_come_soon_when_there_is_room)
 
 	set_refusals(NULL, 1);
 	for (uint32_t i = 0; i < 1500; i++)
-		dynm_counter_inc(child(vec, i));
+		dynm_counter_inc(numbered(vec, i));
 	flush();
 	ck_assert_uint_eq(refused(), 1499);
 	set_refusals(NULL, 0);
@@ -214,13 +169,13 @@ START_TEST(what_is_removed_while_it_waits_is_not_asked_again)
 	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
 
 	set_refusals("v_total", 0);
-	dynm_counter_inc(child(vec, 1));
+	dynm_counter_inc(numbered(vec, 1));
 	flush();
 	dynm_remove(vec, "1");
 	flush();
 	ck_assert_uint_eq(refused(), 0);
 	set_refusals(NULL, 0);
-	dynm_counter_add(child(vec, 2), 7);
+	dynm_counter_add(numbered(vec, 2), 7);
 	responder_wait_value(&d, "v_total{2}", 0, 7);
 	ck_assert_double_eq(responder_value(&d, "v_total{1}", 0), -1);
 }
@@ -232,7 +187,7 @@ main(void)
 	Suite *s = suite_create("client_retry");
 	TCase *retry = tcase_create("retry");
 
-	tcase_add_checked_fixture(retry, set_up, tear_down);
+	tcase_add_checked_fixture(retry, set_up, client_tear_down);
 	tcase_set_timeout(retry, 60);
 	tcase_add_test(retry, a_refused_metric_is_asked_again_and_told_once);
 	tcase_add_test(retry, all_children_of_a_metric_come_with_it);

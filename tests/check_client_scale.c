@@ -4,70 +4,15 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "responder.h"
-#include "runtime.h"
+#include "client_rig.h"
 #include "scope.h"
 #include "suite.h"
-
-#define PATIENT_MS 120000
-
-static struct responder d;
-static dynm_runtime *rt;
-static dynm_scope at;
-static uint32_t lines;
-static char last_line[256];
-static pthread_mutex_t line_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void
-log_line(void *arg, const char *text)
-{
-	(void)arg;
-	pthread_mutex_lock(&line_lock);
-	snprintf(last_line, sizeof(last_line), "%s", text);
-	lines++;
-	pthread_mutex_unlock(&line_lock);
-}
 
 static void
 set_up(void)
 {
-	dynm_options o = { .flush_ms = 5, .max_series = 1000000, .log = log_line };
-
 	responder_start(&d);
-	o.address = d.address;
-	ck_assert_int_eq(dynm_open(&rt, &o, NULL), DYNM_OK);
-	at = dynm_runtime_scope(rt);
-}
-
-static void
-tear_down(void)
-{
-	dynm_close(rt);
-	responder_stop(&d);
-}
-
-static void
-flush(void)
-{
-	ck_assert_int_eq(dynm_flush(rt, PATIENT_MS), DYNM_OK);
-}
-
-static dynm_counter
-child(dynm_counter_vec vec, uint32_t i)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "%u", i);
-	return dynm_with(vec, name);
-}
-
-static void
-remove_child(dynm_counter_vec vec, uint32_t i)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "%u", i);
-	dynm_remove(vec, name);
+	client_open(5, 1000000);
 }
 
 /* ---- While definitions go out ------------------------------------------ */
@@ -139,7 +84,7 @@ START_TEST(old_series_are_flushed_while_definitions_go_out)
 	/* One pass has to define them all. */
 	pthread_mutex_lock(&d.lock);
 	for (uint32_t i = 0; i < n; i++)
-		dynm_counter_inc(child(vec, i));
+		dynm_counter_inc(numbered(vec, i));
 	callbacks = __atomic_load_n(&watch.callbacks, __ATOMIC_RELAXED);
 	d.listens = count_meanwhile;
 	pthread_mutex_unlock(&d.lock);
@@ -171,13 +116,13 @@ START_TEST(many_children_that_come_and_go_are_each_what_was_counted)
 	dynm_status st;
 
 	for (uint32_t i = 0; i < n; i++)
-		dynm_counter_add(child(vec, i), 5);
+		dynm_counter_add(numbered(vec, i), 5);
 	flush();
 	for (uint32_t i = 0; i < n; i += 2) {
-		dynm_counter_inc(child(vec, i));
-		remove_child(vec, i);
+		dynm_counter_inc(numbered(vec, i));
+		remove_numbered(vec, i);
 		if (i % 4 == 0)
-			dynm_counter_add(child(vec, i), 2); /* another one */
+			dynm_counter_add(numbered(vec, i), 2); /* another one */
 	}
 	flush();
 	dynm_runtime_status(rt, &st);
@@ -199,11 +144,11 @@ START_TEST(removed_children_do_not_fill_the_table)
 	    dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
 
 	for (uint32_t i = 0; i < 100; i++) {
-		dynm_counter_inc(child(vec, i));
-		remove_child(vec, i);
+		dynm_counter_inc(numbered(vec, i));
+		remove_numbered(vec, i);
 		flush();
 	}
-	(void)child(vec, 1000);
+	(void)numbered(vec, 1000);
 	ck_assert_uint_lt(vec.family_->table->mask, 16);
 }
 END_TEST
@@ -331,7 +276,7 @@ START_TEST(a_limit_is_told_once_and_the_others_count_on)
 	dynm_counter_inc(other);
 	flush();
 	for (uint32_t i = 0; i < 2000; i++)
-		dynm_counter_inc(child(vec, i));
+		dynm_counter_inc(numbered(vec, i));
 	flush();
 	dynm_runtime_status(rt, &st);
 	ck_assert_uint_eq(st.series, 2001);
@@ -339,13 +284,11 @@ START_TEST(a_limit_is_told_once_and_the_others_count_on)
 	ck_assert_int_eq(dynm_runtime_error(rt, &err), DYNM_ELIMIT);
 	ck_assert_ptr_nonnull(strstr(err.text, "'v_total': there are too many"));
 	ck_assert_int_eq(dynm_runtime_error(rt, NULL), DYNM_OK);
-	pthread_mutex_lock(&line_lock);
-	ck_assert_uint_eq(lines, 1);
-	ck_assert_ptr_nonnull(strstr(last_line, "'v_total': there are too many"));
-	pthread_mutex_unlock(&line_lock);
+	ck_assert_uint_eq(client_lines(""), 1);
+	ck_assert_uint_eq(client_lines("'v_total': there are too many"), 1);
 	dynm_counter_inc(other);
-	dynm_counter_inc(child(vec, 1999)); /* refused: harmless */
-	dynm_counter_inc(child(vec, 0));
+	dynm_counter_inc(numbered(vec, 1999)); /* refused: harmless */
+	dynm_counter_inc(numbered(vec, 0));
 	flush();
 	ck_assert_double_eq(responder_value(&d, "other_total", 0), 2);
 	ck_assert_double_eq(responder_value(&d, "v_total{0}", 0), 2);
@@ -377,7 +320,7 @@ count_and_remove(void *arg, const struct message *m, size_t bytes)
 		return;
 	last.armed = false;
 	dynm_counter_add(last.child, 5);
-	remove_child(last.vec, 1);
+	remove_numbered(last.vec, 1);
 }
 
 START_TEST(what_is_counted_right_before_a_removal_arrives_before_it)
@@ -385,7 +328,7 @@ START_TEST(what_is_counted_right_before_a_removal_arrives_before_it)
 	dynm_counter other = dynm_counter_create(at, "other_total", "");
 
 	last.vec = dynm_counter_vec_create(at, "v_total", "", DYNM_LABELS("i"));
-	last.child = child(last.vec, 1);
+	last.child = numbered(last.vec, 1);
 	dynm_counter_inc(last.child);
 	flush();
 	pthread_mutex_lock(&d.lock);
@@ -409,14 +352,14 @@ START_TEST(a_refused_child_that_is_removed_lets_its_successor_in)
 	pthread_mutex_lock(&d.lock);
 	d.most_children = 1;
 	pthread_mutex_unlock(&d.lock);
-	dynm_counter_inc(child(vec, 1));
-	dynm_counter_inc(child(vec, 2));
+	dynm_counter_inc(numbered(vec, 1));
+	dynm_counter_inc(numbered(vec, 2));
 	flush();
 	pthread_mutex_lock(&d.lock);
 	d.most_children = 0;
 	pthread_mutex_unlock(&d.lock);
-	remove_child(vec, 2);
-	dynm_counter_add(child(vec, 2), 7);
+	remove_numbered(vec, 2);
+	dynm_counter_add(numbered(vec, 2), 7);
 	flush();
 	ck_assert_double_eq(responder_value(&d, "v_total{2}", 0), 7);
 	dynm_runtime_status(rt, &st);
@@ -430,7 +373,7 @@ main(void)
 	Suite *s = suite_create("client_scale");
 	TCase *scale = tcase_create("scale");
 
-	tcase_add_checked_fixture(scale, set_up, tear_down);
+	tcase_add_checked_fixture(scale, set_up, client_tear_down);
 	tcase_set_timeout(scale, 120);
 	tcase_add_test(scale, old_series_are_flushed_while_definitions_go_out);
 	tcase_add_test(scale, many_children_that_come_and_go_are_each_what_was_counted);

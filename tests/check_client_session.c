@@ -20,7 +20,7 @@ static uint8_t random_bytes[MESSAGE_SID_BYTES];
 
 /* What the source has and was told. */
 static struct {
-	bool undefined, removing, is_set;
+	bool undefined, removing, reusing, is_set;
 	double value;
 	double level;
 	unsigned defines, defined, answers_lost, removed, restarts, kept, suspects, alone;
@@ -48,6 +48,8 @@ define(void *arg, struct wire_writer *w, uint32_t max)
 	message_put_child(w, &c);
 	session_defines(s, COUNTER, 1, MESSAGE_COUNTER);
 	session_defines(s, GAUGE, 1, MESSAGE_GAUGE);
+	if (src.reusing)
+		session_defines(s, OLD, 1, MESSAGE_COUNTER);
 	return 4;
 }
 
@@ -365,6 +367,29 @@ START_TEST(live_below_the_acknowledged_sends_what_is_in_flight_first)
 	ck_assert_uint_eq(next(MESSAGE_UPDATE).n, 3);
 	ck_assert_int_eq(ack(3), SESSION_OK);
 	ck_assert_uint_eq(next(MESSAGE_DEFINE).n, 4);
+}
+END_TEST
+
+/* Refused once, or not. */
+START_TEST(live_of_before_a_cell_went_to_another_child_ends_the_session)
+{
+	get_ready();
+	src.removing = true;
+	ck_assert_uint_eq(next(MESSAGE_REMOVE).n, 2);
+	ck_assert_int_eq(ack(2), SESSION_OK);
+	src.undefined = src.reusing = true;
+	ck_assert_uint_eq(next(MESSAGE_DEFINE).n, 3);
+	if (_i) {
+		ck_assert_int_eq(refused(3), SESSION_OK);
+		ck_assert_uint_eq(next(MESSAGE_DEFINE).n, 4);
+		ck_assert_int_eq(ack(4), SESSION_OK);
+	} else {
+		ck_assert_int_eq(ack(3), SESSION_OK);
+	}
+	session_lost(s);
+	(void)hello(2);
+	ck_assert_int_eq(welcome(MESSAGE_LIVE, STORE, 7, 1), SESSION_AGAIN);
+	ck_assert(!s->has_sid && !s->has_ticket);
 }
 END_TEST
 
@@ -787,6 +812,8 @@ main(void)
 	tcase_add_test(t, live_at_the_last_acknowledged_has_the_same_bytes_sent_again);
 	tcase_add_test(t, live_below_the_acknowledged_has_everything_sent_again);
 	tcase_add_test(t, live_below_the_acknowledged_sends_what_is_in_flight_first);
+	tcase_add_loop_test(
+	    t, live_of_before_a_cell_went_to_another_child_ends_the_session, 0, 2);
 	tcase_add_test(t, live_above_what_was_sent_makes_no_sense);
 	tcase_add_test(t, new_from_another_store_starts_from_nothing);
 	tcase_add_test(t, new_from_the_same_store_keeps_the_base);

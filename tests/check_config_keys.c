@@ -214,6 +214,7 @@ static const struct {
 	    { "", "/", "x", "/a b", "/a?b", "/a#b", "/%61", "/metrics", "/live" } },
 	{ "http.live_path", { "/livez", "/a/b", "/-" },
 	    { "", "/", "x", "/a b", "/a?b", "/a#b", "/%61", "/metrics", "/health" } },
+	{ "state.path", { "", "/", "/srv/state" }, { "state", "./x" } },
 };
 
 static const struct config_key *

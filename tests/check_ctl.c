@@ -30,8 +30,10 @@ status(const char *json, enum ctl_exit expected)
 static const char table[] =
 "dynamo-metricsd 0.1.0, up 1 d 2 h, epoch ab\n"
 "3 families; series: 2 counters, 1 gauges, 4 histograms\n"
-"2 workers, 5 folded sessions remembered; lease 15.0 s\n"
-"3 connections; so far: 1234567 messages, 8 things refused\n"
+"2 workers; so far 7 were folded, 5 of them are remembered; lease 15.0 s\n"
+"3 connections; so far: 1234567 messages, 4 of them sent again, 8 things refused, "
+"2 updates dropped by workers\n"
+"state in /var/lib/x: snapshot 12.3 s ago, 3.5 MiB, in 40 ms; journal 9, 2.0 KiB\n"
 "\n"
 "WORKER     PID   UID  STATE            AGE    IDLE  UPDATED  SERIES  REFUSED  LIBRARY\n"
 "decode-0  4711  1000  connected  1 h 2 min  512 ms    9.5 s      12        1  0.1.0\n"
@@ -43,8 +45,13 @@ START_TEST(status_is_a_table)
 	char *text = status(
 	    "{\"version\":\"0.1.0\",\"epoch\":\"ab\",\"uptime_ms\":93784005,"
 	    "\"lease_ms\":15000,\"families\":3,\"series\":{\"counter\":2,"
-	    "\"gauge\":1,\"histogram\":4},\"folded\":5,\"totals\":{\"connections\":3,"
-	    "\"messages\":1234567,\"refused\":8},\"workers\":["
+	    "\"gauge\":1,\"histogram\":4},\"folded_total\":7,\"remembered\":5,"
+	    "\"resent_total\":4,\"refused_total\":8,\"client_dropped_total\":2,"
+	    "\"totals\":{\"connections\":3,\"messages\":1234567},"
+	    "\"state\":{\"path\":\"/var/lib/x\",\"journal\":true,\"degraded\":false,"
+	    "\"snapshot_age_s\":12.345,\"snapshot_duration_s\":0.04,"
+	    "\"snapshot_bytes\":3670016,\"snapshot_failures\":0,"
+	    "\"journal_bytes\":2048,\"generation\":9,\"problems\":[]},\"workers\":["
 	    "{\"name\":\"decode-0\",\"pid\":4711,\"uid\":1000,"
 	    "\"connected\":true,\"age_ms\":3723000,\"idle_ms\":512,"
 	    "\"updated_ms\":9512,\"series\":12,\"last\":9,\"refused\":1,\"library\":\"0."
@@ -55,6 +62,39 @@ START_TEST(status_is_a_table)
 	    CTL_OK);
 
 	ck_assert_str_eq(text, table);
+	free(text);
+}
+END_TEST
+
+/* A member `state` of STATUS, and the lines for it. */
+static const char *const states[][2] = {
+	{ "{\"path\":\"\"}", "state: nothing is kept over a restart\n" },
+	{ "{\"path\":\"/s\",\"journal\":true,\"snapshot_age_s\":null,"
+	  "\"journal_bytes\":100,\"generation\":1}",
+	    "state in /s: no snapshot yet; journal 1, 100 bytes\n" },
+	{ "{\"path\":\"/s\",\"journal\":true,\"snapshot_age_s\":0.5,"
+	  "\"snapshot_duration_s\":null,\"snapshot_bytes\":7,\"journal_bytes\":100,"
+	  "\"generation\":2}",
+	    "state in /s: snapshot 500 ms ago, 7 bytes; journal 2, 100 bytes\n" },
+	{ "{\"path\":\"/s\",\"journal\":false,\"snapshot_age_s\":90,"
+	  "\"snapshot_duration_s\":1.5,\"snapshot_bytes\":1073741824}",
+	    "state in /s: snapshot 1 min 30 s ago, 1.0 GiB, in 1.5 s; no journal\n" },
+	{ "{\"path\":\"/s\",\"journal\":true,\"degraded\":true,\"snapshot_age_s\":90,"
+	  "\"snapshot_duration_s\":0,\"snapshot_bytes\":1024,\"snapshot_failures\":3,"
+	  "\"problems\":[\"the disk\\u001b is full\",\"and\",7]}",
+	    "state in /s: snapshot 1 min 30 s ago, 1.0 KiB, in 0 ms, 3 failed; degraded\n"
+	    "problem: the disk? is full\nproblem: and\nproblem: ?\n" },
+	{ "[]", "dropped by workers\n\n" },
+};
+
+START_TEST(the_state_has_a_line_and_each_problem_too)
+{
+	char json[500], *text;
+
+	snprintf(json, sizeof(json), "{\"state\":%s}", states[_i][0]);
+	text = status(json, CTL_OK);
+	ck_assert_msg(
+	    strstr(text, states[_i][1]) != NULL, "%s\nin\n%s", states[_i][1], text);
 	free(text);
 }
 END_TEST
@@ -359,6 +399,8 @@ suite(void)
 	TCase *t = tcase_create("ctl");
 
 	tcase_add_test(t, status_is_a_table);
+	tcase_add_loop_test(t, the_state_has_a_line_and_each_problem_too, 0,
+	    sizeof(states) / sizeof(states[0]));
 	tcase_add_test(t, a_worker_cannot_move_the_cursor_of_a_terminal);
 	tcase_add_test(t, fields_that_are_missing_do_not_matter);
 	tcase_add_test(t, what_is_no_status_is_told);

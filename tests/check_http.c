@@ -209,7 +209,8 @@ START_TEST(health_waits_for_the_endpoints_that_are_asked_for)
 	answer = rig_get(&r, "/health");
 	check_has(answer, "503 Service Unavailable");
 	check_has(
-	    answer, "\"endpoints\":{\"generate\":\"notready\",\"a\\\"b\":\"notready\"}}");
+	    answer, "\"endpoints\":{\"generate\":\"notready\",\"a\\\"b\":\"notready\"}");
+	check_has(answer, ",\"problems\":[]}");
 	free(answer);
 	answer = rig_get(&r, "/live");
 	check_has(answer, "200 OK");

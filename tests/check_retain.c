@@ -24,10 +24,6 @@ teardown(void)
 
 /* ---- Gauges with an end ----------------------------------------------- */
 
-static const struct talk_metric gauge = {
-	.id = 1, .kind = MESSAGE_GAUGE, .level = "", .name = "g"
-};
-
 START_TEST(a_gauge_leaves_when_its_time_is_over)
 {
 	must_be_done(t, METRICS(SET("1,\"ttl_s\":5")));
@@ -74,7 +70,7 @@ END_TEST
 START_TEST(the_end_of_a_gauge_leaves_the_parts_of_workers)
 {
 	talk_hello(a, NULL);
-	talk_define(a, &gauge, "", 0);
+	talk_define(a, &json_gauge, "", 0);
 	talk_set(a, 0, 5);
 	must_be_done(t, METRICS(SET("1,\"ttl_s\":1")));
 	ck_assert(page_has(t, "dynamo_g 6\n"));

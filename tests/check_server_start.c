@@ -114,7 +114,7 @@ START_TEST(a_stale_socket_is_taken_over)
 	ck_assert(rig_exists(r.socket));
 	rig_serve(&r, NULL);
 	rig_count(&r, "n", 1);
-	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 1);
+	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 2);
 	rig_stop(&r);
 }
 END_TEST

@@ -84,6 +84,39 @@ START_TEST(the_lock_of_a_dead_holder_is_free)
 }
 END_TEST
 
+START_TEST(a_lock_that_is_let_go_soon_is_waited_for)
+{
+	char folder[] = "/tmp/metricsd-socket-XXXXXX";
+	char error[256], path[64];
+	struct socket_file s;
+	int taken[2];
+	char byte;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	socket_file_wait(path, 60000); /* nobody has it: at once */
+	ck_assert_int_eq(pipe(taken), 0);
+	if (fork() == 0) {
+		if (socket_file_open(&s, path, error, sizeof(error)) != 0 ||
+		    write(taken[1], "", 1) != 1)
+			_exit(1);
+		usleep(100000);
+		_exit(0);
+	}
+	ck_assert_int_eq(read(taken[0], &byte, 1), 1);
+	ck_assert_int_ne(socket_file_open(&s, path, error, sizeof(error)), 0);
+	socket_file_wait(path, 60000);
+	ck_assert_int_eq(socket_file_open(&s, path, error, sizeof(error)), 0);
+	/* Held, and not let go: not for ever. */
+	socket_file_wait(path, 20);
+	socket_file_close(&s);
+	close(taken[0]);
+	close(taken[1]);
+	wait(NULL);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 START_TEST(closing_nothing_is_fine)
 {
 	struct socket_file s = SOCKET_FILE_NONE;
@@ -102,6 +135,7 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, rivals_never_hold_it_together);
 	tcase_add_test(t, the_lock_of_a_dead_holder_is_free);
+	tcase_add_test(t, a_lock_that_is_let_go_soon_is_waited_for);
 	tcase_add_test(t, closing_nothing_is_fine);
 	suite_add_tcase(s, t);
 	return suite_run(s);

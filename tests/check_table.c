@@ -46,6 +46,28 @@ START_TEST(an_index_finds_what_was_added_and_not_what_was_removed)
 }
 END_TEST
 
+START_TEST(an_index_with_room_keeps_what_it_has_and_does_not_move)
+{
+	const uint32_t *slots;
+	struct index x;
+
+	index_init(&x, &keys, NULL);
+	for (uint32_t i = 1; i <= 100; i++)
+		ck_assert(index_add(&x, poor_hash(NULL, i), i));
+	ck_assert(index_reserve(&x, 3000));
+	slots = x.slot;
+	for (uint32_t i = 101; i <= 3100; i++)
+		ck_assert(index_add(&x, poor_hash(NULL, i), i));
+	ck_assert_ptr_eq(slots, x.slot);
+	for (uint32_t i = 1; i <= 3100; i++)
+		ck_assert_uint_eq(find(&x, i), i);
+	ck_assert(index_reserve(&x, 0));
+	ck_assert_ptr_eq(slots, x.slot);
+	ck_assert(!index_reserve(&x, UINT32_MAX));
+	index_free(&x);
+}
+END_TEST
+
 START_TEST(items_of_a_slab_never_move_and_numbers_are_used_again)
 {
 	struct slab s;
@@ -115,6 +137,7 @@ main(void)
 
 	suite_add_tcase(s, c);
 	tcase_add_test(c, an_index_finds_what_was_added_and_not_what_was_removed);
+	tcase_add_test(c, an_index_with_room_keeps_what_it_has_and_does_not_move);
 	tcase_add_test(c, items_of_a_slab_never_move_and_numbers_are_used_again);
 	tcase_add_test(c, a_text_is_kept_once_escaped_and_goes_with_its_last_holder);
 	tcase_add_test(c, different_bytes_hash_differently_also_in_the_last_ones);

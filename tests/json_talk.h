@@ -16,6 +16,19 @@
 #define INC	     "{\"name\":\"c\",\"type\":\"counter\",\"inc\":1}"
 #define SET(more)    "{\"name\":\"g\",\"type\":\"gauge\",\"set\":" more "}"
 
+/* A test, or one with rows, for the TCase c. */
+#define ADD(test) tcase_add_test(c, test)
+#define ADD_ROWS(test, rows) \
+	tcase_add_loop_test(c, test, 0, (int)(sizeof(rows) / sizeof((rows)[0])))
+
+/* What INC and SET report of, when a worker defines it. */
+static const struct talk_metric json_counter = {
+	.kind = MESSAGE_COUNTER, .level = "", .name = "c"
+};
+static const struct talk_metric json_gauge = {
+	.id = 1, .kind = MESSAGE_GAUGE, .level = "", .name = "g"
+};
+
 static inline void
 must_be_done(struct talk *t, const char *json)
 {

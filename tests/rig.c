@@ -74,6 +74,7 @@ rig_make(struct rig *r)
 	ck_assert_ptr_nonnull(mkdtemp(r->folder));
 	in_folder(r, "ingest.ipc", r->socket, sizeof(r->socket));
 	in_folder(r, "log", r->log, sizeof(r->log));
+	in_folder(r, "state", r->state, sizeof(r->state));
 }
 
 #define ENVIRONMENT_MAX 16
@@ -84,7 +85,8 @@ struct loaded {
 	struct config_source source;
 	char address[128];
 	char file[128];
-	char *environment[ENVIRONMENT_MAX + 3];
+	char state[128];
+	char *environment[ENVIRONMENT_MAX + 4];
 };
 
 static void
@@ -98,6 +100,8 @@ load(const struct rig *r, const struct rig_setting *setting, struct loaded *ret)
 	    r->socket);
 	environment[0] = ret->address;
 	environment[1] = (char *)"DYN_SYSTEM_PORT=0";
+	snprintf(ret->state, sizeof(ret->state), "DYN_METRICSD_STATE=%s", r->state);
+	environment[2] = ret->state;
 	for (size_t i = 0; setting->environment && setting->environment[i]; i++) {
 		/* The first of a name counts, so these come first. */
 		memmove(environment + 1, environment,
@@ -270,12 +274,28 @@ rig_stop(struct rig *r)
 	rig_remove(r, NULL);
 }
 
+/* The folder of that path, with the files in it. */
+static void
+remove_folder(const char *folder)
+{
+	DIR *d = opendir(folder);
+	struct dirent *e;
+
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL)
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	rmdir(folder);
+}
+
 void
 rig_remove(struct rig *r, const char *also)
 {
 	char path[128];
 
 	unlink(r->log);
+	remove_folder(r->state);
 	if (also) {
 		in_folder(r, also, path, sizeof(path));
 		ck_assert_int_eq(remove(path), 0);

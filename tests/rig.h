@@ -17,9 +17,10 @@
 #define RIG_SECONDS 20
 
 struct rig {
-	char folder[64]; /* a new one, of this rig alone */
+	char folder[64]; /* a new one, of this rig alone; the runtime folder too */
 	char socket[96]; /* of workers, in it */
 	char log[96];	 /* what the daemon logs, a file in it */
+	char state[96];	 /* the state folder, in it */
 	pid_t pid;	 /* of the daemon */
 	uint16_t port;	 /* of HTTP */
 };
@@ -44,7 +45,8 @@ void rig_start(struct rig *r, const struct rig_setting *setting);
 void rig_wait_ended(struct rig *r);
 /* SIGTERM, rig_wait_ended(), and rig_remove(). */
 void rig_stop(struct rig *r);
-/* Remove the folder, in which nothing must be left but the log and the named file. */
+/* Remove the folder, in which nothing must be left but the log, the state and the named
+ * file. */
 void rig_remove(struct rig *r, const char *also);
 
 /* Reload: a configuration as JSON, which must be right. Once for each daemon. */

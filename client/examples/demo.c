@@ -3,8 +3,7 @@
  * demo.c - what `make run` shows: a worker that pretends to answer requests, with every
  * kind of metric and a load that comes and goes. It runs until SIGTERM or SIGINT.
  *
- *	demo NAME	several of them share their metrics; NAME tells them apart where
- *asked
+ *	demo NAME	several of them share their metrics; NAME tells them apart
  */
 #include <dynamo/metrics.h>
 #include <math.h>

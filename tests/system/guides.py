@@ -314,7 +314,8 @@ class Player:
 
     def play_yaml(self, block, rest):
         write(self.file("prometheus.yml"), block.text)
-        self.run(["promtool", "check", "config", "prometheus.yml"])
+        kind = "rules" if block.text.startswith("groups:") else "config"
+        self.run(["promtool", "check", kind, "prometheus.yml"])
         self.printed = ""
 
     def play_text(self, block, rest):

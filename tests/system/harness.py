@@ -65,16 +65,18 @@ def without_own(text):
 
 class Daemon:
     """A running dynamo-metricsd. Its configuration, if any, is an object as in the file;
-    extra environment by keyword."""
+    extra environment by keyword. before: a command that runs it."""
 
-    def __init__(self, folder=None, arguments=(), config=None, **environment):
+    def __init__(self, folder=None, arguments=(), config=None, before=(), **environment):
         self.own_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="dynm-")
         self.socket = os.path.join(self.folder, "ingest.ipc")
         self.address = "ipc://" + self.socket
         self.port_file = os.path.join(self.folder, "http.port")
         self.log_file = os.path.join(self.folder, "stderr")
+        self.state = os.path.join(self.folder, "state")
         self.arguments = list(arguments)
+        self.before = list(before)
         self.config = config or {}
         self.naming = self.config.get("naming", "seed")
         self.labels = tuple(self.config.get("labels", {}).items())
@@ -85,15 +87,16 @@ class Daemon:
             self.arguments += ["--config", self.config_file]
         self.environment = clean_environment(**{
             "DYN_METRICSD_ADDRESS": self.address, "DYN_SYSTEM_PORT": "0",
-            **environment})
+            "DYN_METRICSD_STATE": self.state, **environment})
         self.process = None
         self.port = None
 
     def start(self):
         """Start it without waiting for it."""
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([DAEMON] + self.arguments, env=self.environment,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+            self.process = subprocess.Popen([*self.before, DAEMON, *self.arguments],
+                env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.folder)
         return self
 
     def ready(self, path="/health", status=200):
@@ -198,8 +201,9 @@ def unescape(field):
 class Worker:
     """A process that reports through the library, command by command (worker.c)."""
 
-    def __init__(self, address, name=None, flush_ms=20, max_series=0, **environment):
-        self.process = subprocess.Popen([WORKER], stdin=subprocess.PIPE,
+    def __init__(self, address, name=None, flush_ms=20, max_series=0,
+            command=(WORKER,), **environment):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=clean_environment(DYN_METRICSD_ADDRESS=address, **environment))
         self.last_id = 0
@@ -356,9 +360,9 @@ class SystemTest(unittest.TestCase):
     maxDiff = None
     config = None  # of every daemon that gets no other
 
-    def daemon(self, folder=None, arguments=(), health=("/health", 200), config=None,
+    def daemon(self, folder=None, arguments=(), health=("/health", 200), config=None, before=(),
             **environment):
-        daemon = Daemon(folder, arguments, config or self.config, **environment)
+        daemon = Daemon(folder, arguments, config or self.config, before, **environment)
         self.addCleanup(daemon.clean_up)
         return daemon.start().ready(*health)
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peer_nanomsg MODE ADDRESS [ADDRESS] - unmodified libnanomsg, at the other end of a
- *test.
+ * peer_nanomsg MODE ADDRESS [ADDRESS] - unmodified libnanomsg, for a test to talk to.
  *
  *	req, raw	a REQ socket, cooked or raw, connected
  *	impatient	a REQ socket that sends again after RESEND_MS

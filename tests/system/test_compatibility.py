@@ -254,13 +254,15 @@ class Compatibility(harness.SystemTest):
         table.append(("a Python client from PROTOCOL.md alone", "42 counted, kept after BYE"))
 
     def test_the_examples_of_the_document_are_true(self):
-        daemon = self.daemon()
+        daemon = self.daemon(config={"state": {"snapshot_ms": 10}})
         with open(os.path.join(harness.SOURCE, "proto", "PROTOCOL.md"), encoding="utf-8") as f:
             examples = [json.loads(text) for text in
                 re.findall(r"^```json\n(.*?)^```$", f.read(), re.M | re.S)]
         status, request, good, bad = examples
         client = ProtocolClient(daemon.socket)
         client.update({client.counter("x_total", ""): 1.0})
+        harness.wait_for("a snapshot", lambda: daemon.value(
+            "dynamo_metricsd_snapshot_duration_seconds") is not None)
 
         def shape(value):
             if isinstance(value, dict):

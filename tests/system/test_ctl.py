@@ -153,8 +153,12 @@ class WithDaemon(Ctl):
         shown = self.expect(OK, "status", **self.address)
         self.assertRegex(shown, r"^dynamo-metricsd [0-9.]+, up ")
         self.assertIn("\n1 families; series: 1 counters, 0 gauges, 0 histograms\n", shown)
-        self.assertIn("\n1 workers, 0 folded sessions remembered; lease 15.0 s\n", shown)
-        self.assertIn("\n2 connections; so far: 5 messages, 0 things refused\n", shown)
+        self.assertIn(
+            "\n1 workers; so far 0 were folded, 0 of them are remembered; lease 15.0 s\n", shown)
+        self.assertIn("\n2 connections; so far: 5 messages, 0 of them sent again, 0 things refused, "
+            "0 updates dropped by workers\n", shown)
+        self.assertRegex(shown,
+            rf"\nstate in {self.running.state}: no snapshot yet; journal 1, \d+ bytes\n\n")
         self.assertRegex(shown,
             r"\nWORKER +PID +UID +STATE +AGE +IDLE +UPDATED +SERIES +REFUSED +LIBRARY\n"
             rf"0 +{os.getpid()} +{os.getuid()} +connected +\d+.* 1 +0 +python\n$")

@@ -99,7 +99,7 @@ class Bridge(Ctl):
         harness.wait_for("the bridge to find it",
             lambda: ctl("-a", url, "-t", "1000", "status").returncode == OK)
         self.expect(OK, "-a", url, "send", COUNT)
-        self.assertEqual(self.running.value(LINE), 14)
+        self.assertEqual(self.running.value(LINE), 28)
 
     def test_a_file_where_it_is_to_listen_is_left_alone(self):
         path = os.path.join(self.folder_path, "file")

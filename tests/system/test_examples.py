@@ -8,7 +8,8 @@ from harness import BUILD, SOURCE, SystemTest, clean_environment
 
 EXAMPLES = os.path.join(SOURCE, "client", "examples")
 
-# What each prints, and what is on the page after it. demo.c and run: see test_run.py.
+# What each prints, and what is on the page after it. demo.c and run: see test_run.py;
+# prefork.c: test_prefork.py.
 THREADS = """\
 # HELP dynamo_answer_tokens Tokens of an answer.
 # TYPE dynamo_answer_tokens histogram
@@ -113,7 +114,8 @@ class Examples(SystemTest):
                 PATH=f"{BUILD}:{os.environ['PATH']}"))
 
     def test_are_all_here(self):
-        self.assertEqual(sorted(EXPECTED), sorted(set(os.listdir(EXAMPLES)) - {"run", "demo.c"}))
+        self.assertEqual(sorted(EXPECTED), sorted(
+            set(os.listdir(EXAMPLES)) - {"run", "demo.c", "prefork.c"}))
 
     def test_print_and_report_what_they_say(self):
         daemon = self.daemon()

@@ -20,8 +20,10 @@ class EachMutant(unittest.TestCase):
                 self.assertRegex(words, r"^\S+ .+\.$")
                 self.assertEqual((blank, patch[0][:6], patch[1][:6]), ("", "--- a/", "+++ b/"))
                 kind, name = re.fullmatch(
-                    r"kills: (?:(check)_(\w+)|system (test_\w+)(?:\.\w+)*)", kills).group(1, 2)
+                    r"kills: (?:(check)_(\w+)|system (test_\w+)(?:\.\w+)*|chaos \d+ \d+)",
+                    kills).group(1, 2)
                 suite = (f"tests/check_{name}.c" if kind else
+                    "tests/chaos/run" if kills.startswith("kills: chaos") else
                     f"tests/system/{kills.split()[2].split('.')[0]}.py")
                 self.assertTrue(os.path.exists(os.path.join(SOURCE, suite)), suite)
 

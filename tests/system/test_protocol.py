@@ -106,7 +106,11 @@ class Sessions(Protocol):
         ticket = self.begin()
         store, serial = ticket[:8], struct.unpack("<Q", ticket[8:])[0]
         sid = os.urandom(16)
-        self.assertEqual(self.speaker.say_hello(sid, store + number(serial)), (EXPIRED, store))
+        self.assertEqual(self.speaker.say_hello(sid, store + number(serial))[0], NEW,
+            "the number is another session's: the state was set back")
+        self.assertEqual(self.speaker.ask(BYE, ticket)[0], OK)
+        self.assertEqual(self.speaker.say_hello(os.urandom(16), store + number(serial)),
+            (EXPIRED, store))
         self.assertEqual(self.speaker.say_hello(sid, store + number(serial + 9))[0], NEW)
         self.assertEqual(self.speaker.say_hello(os.urandom(16), bytes(16))[0], NEW)
 
@@ -222,7 +226,7 @@ class Folded(Protocol):
         ticket = self.begin()
         self.expect(ACK, 2, UPDATE, ticket, 2, 1, record(0, 5))
         watcher = self.connect()
-        harness.wait_for("the lease to run out", lambda: b'"folded":1' in watcher.ask(STATUS)[1])
+        harness.wait_for("the lease to run out", lambda: b'"remembered":1' in watcher.ask(STATUS)[1])
         told = (FOLDED, ticket[:8] + number(2))
         self.assertEqual(self.speaker.ask(PING, ticket), told)
         self.assertEqual(self.speaker.ask_n(UPDATE, ticket, 3, 1, record(0, 6)), told)

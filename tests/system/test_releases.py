@@ -186,7 +186,7 @@ class OverARestart(Releases):
         self.wait_taken(new)
         self.observe(new, 0.4)
         self.assertEqual(self.buckets(), {"0.5": 2, "1": 2, "2": 2, "+Inf": 2})
-        self.assertEqual(self.requests(), 2)
+        self.assertEqual(self.requests(), 3)
 
     def test_of_two_that_live_one_is_taken_and_the_other_told(self):
         workers = [self.release("old", OLD), self.release("new", NEW)]

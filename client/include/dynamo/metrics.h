@@ -37,7 +37,9 @@
  * dynm_close(), which must be the last. Updates do not lock, allocate, block or
  * call the kernel, but for the first one in a thread: it takes memory for that
  * thread's values (one mmap), and in a forked child it starts the thread that
- * sends. None may be called from a signal handler.
+ * sends. None may be called from a signal handler. The thread that sends keeps no
+ * process alive: when main has ended by pthread_exit() and so have the program's
+ * other threads, it flushes once more, as dynm_close() does, and ends.
  *
  * FORK  A child is a worker of its own: its values start at zero, and every
  * handle made before the fork keeps working in it. A child that uses none of
@@ -194,10 +196,10 @@ DYNM_API dynm_err dynm_runtime_error(dynm_runtime *rt, dynm_error *err);
 /*
  * Send what is pending now, waiting at most timeout_ms for the daemon to take
  * it (0: do not wait, -1: no limit). DYNM_OK: everything counted before the call
- * is the daemon's, and outlives this process. DYNM_EAGAIN: not in time, or
- * called from within the callback of dynm_on_flush(). DYNM_ESYS: the flush
- * thread cannot be started. Nothing is lost on failure: the next flush carries
- * it.
+ * is the daemon's, and outlives this process, and that daemon too. DYNM_EAGAIN:
+ * not in time, or called from within the callback of dynm_on_flush(). DYNM_ESYS:
+ * the flush thread cannot be started. Nothing is lost on failure: the next flush
+ * carries it.
  *
  * A metric that the daemon refuses (another shape of the name in another
  * worker, a limit) is reported once through log and dynm_runtime_error() and
@@ -226,8 +228,9 @@ DYNM_API void dynm_runtime_status(dynm_runtime *rt, dynm_status *ret_status);
  * Call fn in the flush thread before each flush: the place to set gauges that
  * are read rather than counted (queue depth, pool size). fn may create and
  * update metrics; it must not call dynm_close(), and dynm_flush() returns
- * DYNM_EAGAIN in it. Removed with fn NULL: once that call has returned, the old
- * fn is not running (unless it is the caller) and will not run again.
+ * DYNM_EAGAIN in it. It may fork: the child's thread ends when it returns from
+ * fn. Removed with fn NULL: once that call has returned, the old fn is not
+ * running (unless it is the caller) and will not run again.
  */
 DYNM_API void dynm_on_flush(dynm_runtime *rt, void (*fn)(void *arg), void *arg);
 

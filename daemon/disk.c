@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "disk_parts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FILE_MODE     0600
+#define LOCK_TRIES    100
+#define LOCK_PAUSE_NS 10000000
+
+static const mode_t folder_mode[DISK_PLACES] = {
+	[DISK_STATE] = 0700, [DISK_RUNTIME] = 0750
+};
+
+static struct folder *
+folder_of(void *arg, enum disk_place place)
+{
+	return &((struct real_disk *)arg)->folder[place];
+}
+
+/* ---- Folders ----------------------------------------------------------- */
+
+static int
+open_folder(const char *path, mode_t mode, int *ret_fd)
+{
+	int error = mkdir(path, mode) == 0 ? 0 : errno;
+
+	*ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd >= 0)
+		return 0;
+	return errno == ENOENT && error ? error : errno;
+}
+
+/* A process that was just killed holds its locks for a moment more, and so does its
+ * child. */
+static int
+lock_folder(int fd)
+{
+	static const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return errno;
+		nanosleep(&pause, NULL);
+	}
+	return EWOULDBLOCK;
+}
+
+/* True if an open folder is one that this disk has already. */
+static bool
+is_had(const struct real_disk *d, int fd)
+{
+	struct stat wanted, had;
+
+	for (int i = 0; i < DISK_PLACES; i++)
+		if (d->folder[i].fd >= 0 && fstat(fd, &wanted) == 0 &&
+		    fstat(d->folder[i].fd, &had) == 0 && wanted.st_dev == had.st_dev &&
+		    wanted.st_ino == had.st_ino)
+			return true;
+	return false;
+}
+
+/* True if a folder that was opened has been removed since. */
+static bool
+is_removed(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+static int
+real_open(void *arg, enum disk_place place)
+{
+	struct folder *f = folder_of(arg, place);
+	int fd = -1;
+	int error;
+
+	if (f->fd >= 0 && !is_removed(f->fd))
+		return 0;
+	error = open_folder(f->path, folder_mode[place], &fd);
+	if (error)
+		return error;
+	if (!is_had(arg, fd))
+		error = lock_folder(fd);
+	if (error) {
+		close(fd);
+		return error;
+	}
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = fd;
+	return 0;
+}
+
+static int
+real_list(void *arg, enum disk_place place,
+    void (*each)(void *each_arg, const char *name), void *each_arg)
+{
+	int fd =
+	    openat(folder_of(arg, place)->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	int error;
+
+	if (d == NULL) {
+		error = errno;
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	errno = 0;
+	while ((e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			each(each_arg, e->d_name);
+		errno = 0;
+	}
+	error = errno;
+	closedir(d);
+	return error;
+}
+
+static int
+real_sync_folder(void *arg, enum disk_place place)
+{
+	return fsync(folder_of(arg, place)->fd) == 0 ? 0 : errno;
+}
+
+/* ---- Files ------------------------------------------------------------- */
+
+/* Not blocking: opening a FIFO would wait for its other end. */
+static int
+open_file(void *arg, enum disk_place place, const char *name, int flags, int *ret_file)
+{
+	int fd = openat(folder_of(arg, place)->fd, name,
+	    flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FILE_MODE);
+	struct stat st;
+	int error = 0;
+
+	/* A link, a directory, a FIFO that nobody reads. */
+	if (fd < 0)
+		return errno == ELOOP || errno == EISDIR || errno == ENXIO ? EINVAL
+									   : errno;
+	if (fstat(fd, &st) != 0)
+		error = errno;
+	else if (!S_ISREG(st.st_mode))
+		error = EINVAL;
+	if (error)
+		close(fd);
+	else
+		*ret_file = fd;
+	return error;
+}
+
+static int
+read_all(int fd, struct strbuf *ret)
+{
+	struct stat st;
+	ssize_t n = 1;
+
+	if (fstat(fd, &st) == 0 && st.st_size > 0)
+		strbuf_reserve(ret, (size_t)st.st_size + 1);
+	while (n != 0) {
+		if (ret->bytes == ret->room || ret->room - ret->bytes < 2)
+			strbuf_reserve(ret, 4096);
+		if (ret->failed)
+			return ENOMEM;
+		n = read(fd, ret->at + ret->bytes, ret->room - ret->bytes - 1);
+		if (n < 0 && errno != EINTR)
+			return errno;
+		if (n > 0)
+			ret->bytes += (size_t)n;
+	}
+	ret->at[ret->bytes] = '\0';
+	return 0;
+}
+
+static int
+real_read(void *arg, enum disk_place place, const char *name, struct strbuf *ret)
+{
+	int fd;
+	int error = open_file(arg, place, name, O_RDONLY, &fd);
+
+	if (error)
+		return error;
+	error = read_all(fd, ret);
+	close(fd);
+	return error;
+}
+
+static int
+real_create(void *arg, enum disk_place place, const char *name, int *ret_file)
+{
+	return open_file(
+	    arg, place, name, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC, ret_file);
+}
+
+static int
+real_cut(void *arg, int file, uint64_t bytes)
+{
+	(void)arg;
+	while (ftruncate(file, (off_t)bytes) != 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+static int
+real_open_at(
+    void *arg, enum disk_place place, const char *name, uint64_t bytes, int *ret_file)
+{
+	int fd;
+	int error = open_file(arg, place, name, O_WRONLY | O_APPEND, &fd);
+
+	if (error)
+		return error;
+	error = real_cut(arg, fd, bytes);
+	if (error)
+		close(fd);
+	else
+		*ret_file = fd;
+	return error;
+}
+
+static int
+real_write(void *arg, int file, const void *bytes, size_t n)
+{
+	const char *at = bytes;
+
+	(void)arg;
+	while (n > 0) {
+		ssize_t done = write(file, at, n);
+
+		if (done < 0 && errno != EINTR)
+			return errno;
+		if (done == 0)
+			return ENOSPC;
+		if (done > 0) {
+			at += done;
+			n -= (size_t)done;
+		}
+	}
+	return 0;
+}
+
+static int
+real_sync(void *arg, int file)
+{
+	(void)arg;
+	while (fdatasync(file) != 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+static void
+real_close(void *arg, int file)
+{
+	(void)arg;
+	close(file);
+}
+
+static int
+real_rename(void *arg, enum disk_place place, const char *from, const char *to)
+{
+	int fd = folder_of(arg, place)->fd;
+
+	return renameat(fd, from, fd, to) == 0 ? 0 : errno;
+}
+
+static int
+real_remove(void *arg, enum disk_place place, const char *name)
+{
+	return unlinkat(folder_of(arg, place)->fd, name, 0) == 0 ? 0 : errno;
+}
+
+/* ---- The whole --------------------------------------------------------- */
+
+struct disk *
+disk_new(const char *state_path, const char *runtime_path)
+{
+	struct real_disk *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->disk = (struct disk){ d, real_open, real_list, real_read, real_create,
+		real_open_at, real_write, real_cut, real_sync, real_close, real_rename,
+		real_remove, real_sync_folder, disk_spawn, disk_reap, disk_kill };
+	d->folder[DISK_STATE] = (struct folder){ strdup(state_path), -1 };
+	d->folder[DISK_RUNTIME] = (struct folder){ strdup(runtime_path), -1 };
+	if (d->folder[DISK_STATE].path == NULL || d->folder[DISK_RUNTIME].path == NULL) {
+		disk_free(&d->disk);
+		return NULL;
+	}
+	return &d->disk;
+}
+
+void
+disk_free(struct disk *disk)
+{
+	struct real_disk *d = disk ? disk->arg : NULL;
+
+	if (d == NULL)
+		return;
+	for (int i = 0; i < DISK_PLACES; i++) {
+		if (d->folder[i].fd >= 0)
+			close(d->folder[i].fd);
+		free(d->folder[i].path);
+	}
+	free(d);
+}

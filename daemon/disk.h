@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk.h - what the state does with files, in two folders, and the process that writes a
+ * snapshot.
+ *
+ * A table of functions, so that a test can have a disk in memory whose every call may
+ * fail. Names are bare file names in one of the folders. Every function gives 0 or an
+ * errno value; what it returns besides is set when it gave 0. One thread.
+ *
+ * The real one opens each folder once and works in it by descriptor, so it goes on in the
+ * same folder whatever happens to the path. It follows no link and takes no FIFO,
+ * directory or device for a file: EINVAL.
+ */
+#ifndef DISK_H
+#define DISK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "strbuf.h"
+
+enum disk_place {
+	DISK_STATE,   /* lasts: the snapshot */
+	DISK_RUNTIME, /* gone after a reboot: the journal */
+	DISK_PLACES
+};
+
+/* How a child's work went. */
+#define DISK_TEXT 200
+struct disk_result {
+	int error;	     /* 0 or an errno value */
+	char why[DISK_TEXT]; /* what failed, when something did */
+	uint64_t bytes;	     /* what was written, when nothing did */
+};
+
+/* A process under way. */
+struct disk_child {
+	pid_t pid;
+	int pipe;  /* readable when it has ended or is about to; -1: there is none */
+	bool told; /* what it said of its work is there */
+	struct disk_result result;
+};
+
+enum disk_child_state { DISK_CHILD_RUNS, DISK_CHILD_DONE, DISK_CHILD_FAILED };
+
+struct disk {
+	void *arg; /* the first argument of each */
+
+	/*
+	 * Make the folder if it is missing (not those above it), and have it for this
+	 * process alone. 0 also when that was done before. EWOULDBLOCK: another process
+	 * has it. Any other call gives EBADF in a folder that is not open.
+	 */
+	int (*open)(void *arg, enum disk_place place);
+	/* Call each with every name but . and .. */
+	int (*list)(void *arg, enum disk_place place,
+	    void (*each)(void *each_arg, const char *name), void *each_arg);
+	/* Append the whole file to ret. */
+	int (*read)(
+	    void *arg, enum disk_place place, const char *name, struct strbuf *ret);
+	/* An empty file, to be written and closed; one that is there is emptied. */
+	int (*create)(void *arg, enum disk_place place, const char *name, int *ret_file);
+	/* A file that is there, cut to its first bytes; what is written follows them. */
+	int (*open_at)(void *arg, enum disk_place place, const char *name, uint64_t bytes,
+	    int *ret_file);
+	/* All of it, at the end of the file; or an error, and a part may be there. */
+	int (*write)(void *arg, int file, const void *bytes, size_t n);
+	int (*cut)(void *arg, int file, uint64_t bytes);
+	int (*sync)(void *arg, int file);
+	void (*close)(void *arg, int file);
+	int (*rename)(void *arg, enum disk_place place, const char *from, const char *to);
+	int (*remove)(void *arg, enum disk_place place, const char *name);
+	int (*sync_folder)(void *arg, enum disk_place place);
+	/*
+	 * Run work in a process of its own, which has a copy of everything in memory, no
+	 * descriptor but those of the folders, and ends with this process at the latest.
+	 * There it may use create, write, sync and close, and ret->pid is its own.
+	 */
+	int (*spawn)(void *arg, void (*work)(void *work_arg, struct disk_result *ret),
+	    void *work_arg, struct disk_child *ret);
+	/* How it went; once it does not run any more, child is to be forgotten. */
+	enum disk_child_state (*reap)(
+	    void *arg, struct disk_child *child, struct disk_result *ret);
+	/* End it and forget it. */
+	void (*kill)(void *arg, struct disk_child *child);
+};
+
+/* The real one. Opens nothing yet. NULL when memory is out. */
+struct disk *disk_new(const char *state_path, const char *runtime_path);
+void disk_free(struct disk *d);
+
+#endif /* DISK_H */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk_parts.h - what disk.c (folders and files) and disk_child.c (the process that
+ * writes a snapshot) share. Nobody else includes it.
+ */
+#ifndef DISK_PARTS_H
+#define DISK_PARTS_H
+
+#include "disk.h"
+
+struct folder {
+	char *path;
+	int fd; /* locked; -1: not open */
+};
+
+struct real_disk {
+	struct disk disk;
+	struct folder folder[DISK_PLACES];
+};
+
+/* These three as struct disk has them. */
+int disk_spawn(void *arg, void (*work)(void *work_arg, struct disk_result *ret),
+    void *work_arg, struct disk_child *ret);
+enum disk_child_state disk_reap(
+    void *arg, struct disk_child *child, struct disk_result *ret);
+void disk_kill(void *arg, struct disk_child *child);
+
+#endif /* DISK_PARTS_H */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be said of a process by its number and its start. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "process.h"
+#include "suite.h"
+
+/* In clock ticks since boot, as the kernel says. */
+static uint64_t
+start_of(pid_t pid)
+{
+	unsigned long long start = 0;
+	char path[64], line[1024];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), f));
+	fclose(f);
+	ck_assert_int_eq(sscanf(strrchr(line, ')') + 2,
+			     "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
+			     "%*d %*d %*d %*d %*d %llu",
+			     &start),
+	    1);
+	return start;
+}
+
+START_TEST(a_process_is_the_same_by_its_number_and_its_start)
+{
+	uint64_t start = start_of(getpid());
+
+	ck_assert_uint_gt(start, 0);
+	ck_assert_int_eq(process_life(getpid(), start), PROCESS_SAME);
+	ck_assert_int_eq(process_life(getppid(), start_of(getppid())), PROCESS_SAME);
+}
+END_TEST
+
+START_TEST(another_start_is_another_process)
+{
+	ck_assert_int_eq(process_life(getpid(), start_of(getpid()) + 1), PROCESS_GONE);
+}
+END_TEST
+
+START_TEST(the_dead_are_gone_buried_or_not)
+{
+	pid_t pid = fork();
+	uint64_t start;
+	siginfo_t info;
+
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	start = start_of(pid);
+	ck_assert_int_eq(process_life(pid, start), PROCESS_SAME);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_int_eq(process_life(pid, start), PROCESS_GONE);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(process_life(pid, start), PROCESS_GONE);
+	ck_assert_int_eq(process_life(pid, 0), PROCESS_GONE);
+}
+END_TEST
+
+START_TEST(nothing_is_said_of_what_was_not_seen)
+{
+	ck_assert_int_eq(process_life(0, 0), PROCESS_UNKNOWN);
+	ck_assert_int_eq(process_life(-1, 5), PROCESS_UNKNOWN);
+	/* It lives, and may have taken the number of another. */
+	ck_assert_int_eq(process_life(getpid(), 0), PROCESS_UNKNOWN);
+}
+END_TEST
+
+START_TEST(a_boot_and_a_namespace_have_identities)
+{
+	uint8_t once[PROCESS_BOOT_BYTES], again[PROCESS_BOOT_BYTES];
+	static const uint8_t zero[PROCESS_BOOT_BYTES];
+
+	ck_assert(process_boot(once));
+	ck_assert(process_boot(again));
+	ck_assert_mem_eq(once, again, sizeof(once));
+	ck_assert_mem_ne(once, zero, sizeof(once));
+	ck_assert_uint_ne(process_namespace(), 0);
+	ck_assert_uint_eq(process_namespace(), process_namespace());
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("process");
+	TCase *c = tcase_create("all");
+
+	tcase_add_test(c, a_process_is_the_same_by_its_number_and_its_start);
+	tcase_add_test(c, another_start_is_another_process);
+	tcase_add_test(c, the_dead_are_gone_buried_or_not);
+	tcase_add_test(c, nothing_is_said_of_what_was_not_seen);
+	tcase_add_test(c, a_boot_and_a_namespace_have_identities);
+	suite_add_tcase(suite, c);
+	return suite_run(suite);
+}
