@@ -246,6 +246,14 @@ apply_last_time(const struct apply *a, uint64_t *ret_clock_ms, uint64_t *ret_uni
 	*ret_unix_ms = a->effects.last_unix_ms;
 }
 
+/* No later snapshot may have its numbers as if they were of this start. */
+static void
+forget_process(struct session *session)
+{
+	session->pid = 0;
+	session->start = 0;
+}
+
 void
 apply_recovered(struct apply *a, bool other_boot,
     enum apply_life (*life)(void *arg, pid_t pid, uint64_t start), void *arg,
@@ -259,10 +267,15 @@ apply_recovered(struct apply *a, bool other_boot,
 		effect_boot(&a->effects);
 	}
 	for (struct session *session = s->first, *next; session; session = next) {
-		enum apply_life is = other_boot ? APPLY_LIFE_GONE
-						: life(arg, session->pid, session->start);
+		enum apply_life is = APPLY_LIFE_UNKNOWN;
 
 		next = session->next;
+		if (other_boot)
+			is = APPLY_LIFE_GONE;
+		else if (life)
+			is = life(arg, session->pid, session->start);
+		else
+			forget_process(session);
 		if (is == APPLY_LIFE_GONE)
 			sessions_fold(s, session->record, false,
 			    "its process ended while the daemon was away", now_ms);

@@ -87,7 +87,7 @@ void apply_request(struct apply *a, struct apply_peer *peer, const void *payload
 
 /*
  * The connection is gone and was read to its end. process_gone: its process is certainly
- * dead, so nobody can come back for its sessions.
+ * dead, so nobody can come back for its sessions, but for those behind a device.
  */
 void apply_disconnect(
     struct apply *a, struct apply_peer *peer, bool process_gone, uint64_t now_ms);
@@ -109,7 +109,8 @@ void apply_refresh(struct apply *a);
 
 /* True if a live worker has a metric at an endpoint of that name, anywhere. */
 bool apply_endpoint_live(const struct apply *a, const char *endpoint);
-/* True once a worker has said HELLO. */
+/* True once a worker has said HELLO, or one that said so before the start may be alive.
+ */
 bool apply_had_worker(const struct apply *a);
 
 /* The daemon's state as JSON, what STATUS answers. */
@@ -151,7 +152,8 @@ enum apply_life { APPLY_LIFE_UNKNOWN, APPLY_LIFE_SAME, APPLY_LIFE_GONE };
 /*
  * After the state was loaded: no session has a connection. Those whose process is gone,
  * or was another boot's, are folded (recorded); gauges of a process that is the same show
- * at once, others when their worker is back. Grace and lease begin now.
+ * at once, others when their worker is back. Grace and lease begin now. life NULL: their
+ * numbers say nothing here, and are forgotten.
  */
 void apply_recovered(struct apply *a, bool other_boot,
     enum apply_life (*life)(void *arg, pid_t pid, uint64_t start), void *arg,

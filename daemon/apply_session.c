@@ -80,7 +80,7 @@ bind_and_welcome(const struct request *q, enum message_type type, uint32_t numbe
 	struct sessions *s = &q->a->sessions;
 	struct refusal r = { 0 };
 
-	if (sessions_bind(s, &q->peer->bindings, number, q->now_ms)) {
+	if (sessions_bind(s, &q->peer->bindings, number, q->peer->direct, q->now_ms)) {
 		reply_welcome(q, type, sessions_record(s, number));
 		return;
 	}
@@ -106,11 +106,12 @@ hello_new(const struct request *q)
 		apply_reply_error(q, &r);
 		return;
 	}
+	/* The process of a device is not the worker's. */
 	number = sessions_new(s,
 	    &(struct session_saved){ .sid = q->m->sid,
 		.uid = q->peer->uid,
-		.pid = q->peer->pid,
-		.start = q->peer->process_start,
+		.pid = q->peer->direct ? q->peer->pid : 0,
+		.start = q->peer->direct ? q->peer->process_start : 0,
 		.wish = q->m->worker,
 		.library = q->m->version },
 	    q->now_ms);

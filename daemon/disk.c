@@ -39,20 +39,18 @@ open_folder(const char *path, mode_t mode, int *ret_fd)
 }
 
 /* A process that was just killed holds its locks for a moment more, and so does its
- * child. */
+ * child: once, that is waited for. */
 static int
-lock_folder(int fd)
+lock_folder(int fd, int tries)
 {
 	static const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
 
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			return 0;
-		if (errno != EWOULDBLOCK)
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || --tries == 0)
 			return errno;
 		nanosleep(&pause, NULL);
 	}
-	return EWOULDBLOCK;
+	return 0;
 }
 
 /* True if an open folder is one that this disk has already. */
@@ -82,16 +80,18 @@ static int
 real_open(void *arg, enum disk_place place)
 {
 	struct folder *f = folder_of(arg, place);
+	int tries = f->tried ? 1 : LOCK_TRIES;
 	int fd = -1;
 	int error;
 
 	if (f->fd >= 0 && !is_removed(f->fd))
 		return 0;
+	f->tried = true;
 	error = open_folder(f->path, folder_mode[place], &fd);
 	if (error)
 		return error;
 	if (!is_had(arg, fd))
-		error = lock_folder(fd);
+		error = lock_folder(fd, tries);
 	if (error) {
 		close(fd);
 		return error;
@@ -295,8 +295,8 @@ disk_new(const char *state_path, const char *runtime_path)
 	d->disk = (struct disk){ d, real_open, real_list, real_read, real_create,
 		real_open_at, real_write, real_cut, real_sync, real_close, real_rename,
 		real_remove, real_sync_folder, disk_spawn, disk_reap, disk_kill };
-	d->folder[DISK_STATE] = (struct folder){ strdup(state_path), -1 };
-	d->folder[DISK_RUNTIME] = (struct folder){ strdup(runtime_path), -1 };
+	d->folder[DISK_STATE] = (struct folder){ strdup(state_path), -1, false };
+	d->folder[DISK_RUNTIME] = (struct folder){ strdup(runtime_path), -1, false };
 	if (d->folder[DISK_STATE].path == NULL || d->folder[DISK_RUNTIME].path == NULL) {
 		disk_free(&d->disk);
 		return NULL;

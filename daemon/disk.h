@@ -50,7 +50,8 @@ struct disk {
 	/*
 	 * Make the folder if it is missing (not those above it), and have it for this
 	 * process alone. 0 also when that was done before. EWOULDBLOCK: another process
-	 * has it. Any other call gives EBADF in a folder that is not open.
+	 * has it; the first time, up to a second passes until that is said. Any other
+	 * call gives EBADF in a folder that is not open.
 	 */
 	int (*open)(void *arg, enum disk_place place);
 	/* Call each with every name but . and .. */

@@ -78,13 +78,14 @@ let_go(struct real_disk *d, int *pipe)
 	close_others(d->folder[DISK_STATE].fd, d->folder[DISK_RUNTIME].fd, *pipe);
 }
 
+/* But a file that may not grow is an error to be told. */
 static void
 take_signals_as_usual(void)
 {
 	sigset_t none;
 
 	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
+		signal(number, number == SIGXFSZ ? SIG_IGN : SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -147,7 +148,7 @@ wait_for(struct disk_child *child, char *why, size_t room)
 	if (WIFSIGNALED(status))
 		snprintf(why, room, "the process that wrote it was killed by signal %d",
 		    WTERMSIG(status));
-	else if (status != 0)
+	else if (status != 0 || !child->told)
 		snprintf(why, room, "the process that wrote it ended early");
 	return status;
 }

@@ -10,7 +10,8 @@
 
 struct folder {
 	char *path;
-	int fd; /* locked; -1: not open */
+	int fd;	    /* locked; -1: not open */
+	bool tried; /* it was to be opened before */
 };
 
 struct real_disk {

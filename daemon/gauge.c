@@ -91,16 +91,19 @@ part_value(const struct registry *r, const struct part *part, double *ret_value,
 	return true;
 }
 
-/* NaN says nothing about the smallest or largest: it counts only when there is no other.
- */
+/* NaN, whatever its bits, says nothing about the smallest or largest: it counts only when
+ * there is no other. (fmin() and fmax() make a signalling one the result, or not, as the
+ * compiler likes.) */
 static double
 merged(enum message_merge merge, double a, double b)
 {
+	/* No comparison with NaN holds. */
+	bool b_counts = isnan(a) || (merge == MESSAGE_MIN ? b < a : b > a);
+
 	switch (merge) {
 	case MESSAGE_MIN:
-		return fmin(a, b);
 	case MESSAGE_MAX:
-		return fmax(a, b);
+		return b_counts ? b : a;
 	case MESSAGE_SUM:
 	case MESSAGE_LAST:
 	case MESSAGE_EACH:

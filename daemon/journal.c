@@ -270,6 +270,7 @@ enum journal_verdict
 journal_get_head_of(
     const struct journal_record *record, uint8_t type, struct journal_head *ret)
 {
+	struct journal_head head;
 	struct wire_reader r;
 	uint32_t format;
 
@@ -284,7 +285,11 @@ journal_get_head_of(
 	}
 	if (record->bytes != HEAD_BYTES)
 		return JOURNAL_DAMAGED;
-	*ret = get_fields(&r);
+	head = get_fields(&r);
+	if (head.generation == 0 || head.generation > INT64_MAX ||
+	    head.first > head.generation)
+		return JOURNAL_DAMAGED;
+	*ret = head;
 	return JOURNAL_OK;
 }
 

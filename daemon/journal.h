@@ -51,7 +51,7 @@ struct journal_head {
 			      * to be replayed after it */
 	uint64_t first;	     /* the generation that the store began with, empty */
 	uint8_t secret[JOURNAL_SECRET_BYTES]; /* of repeats.h */
-	uint8_t boot[JOURNAL_BOOT_BYTES];     /* of the machine, then */
+	uint8_t boot[JOURNAL_BOOT_BYTES];     /* of the machine, then; 0: unknown */
 	uint64_t pid_namespace;		      /* of the daemon, then; 0: unknown */
 	int64_t offset_ms; /* the state's clock less the monotonic one, in that boot */
 	uint64_t clock_ms; /* the state's clock when the file was begun */

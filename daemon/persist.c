@@ -98,6 +98,13 @@ persist_open(struct persist *p, enum disk_place place)
 	return error;
 }
 
+const char *
+persist_open_error(int error)
+{
+	return error == EWOULDBLOCK ? "another dynamo-metricsd has the folder"
+				    : strerror(error);
+}
+
 /* ---- The journal ------------------------------------------------------- */
 
 bool
@@ -116,7 +123,7 @@ persist_is_degraded(const struct persist *p)
 }
 
 void
-persist_give_up(struct persist *p, const char *what, int error)
+persist_give_up(struct persist *p, const char *what, const char *why)
 {
 	if (p->file >= 0)
 		p->disk->close(p->disk->arg, p->file);
@@ -125,7 +132,7 @@ persist_give_up(struct persist *p, const char *what, int error)
 	persist_say(p, PROBLEM_JOURNAL,
 	    "%s in %s: %s: what is counted from now on is lost if the daemon is killed, "
 	    "until a snapshot can be written (tried every %" PRIu64 " s)",
-	    what, persist_path(p, DISK_RUNTIME), strerror(error),
+	    what, persist_path(p, DISK_RUNTIME), why,
 	    (persist_interval_ms(p, true) + 999) / 1000);
 }
 
@@ -143,16 +150,21 @@ persist_append(struct persist *p, const void *bytes, size_t n)
 	return error;
 }
 
-static int
+/* NULL, or why they are not there. */
+static const char *
 append_records(struct persist *p, const void *bytes, size_t n)
 {
+	uint64_t waiting = p->before_bytes - p->stuck_bytes + p->file_bytes + n;
 	uint64_t most = p->options.most_bytes;
+	int error;
 
 	if (journal_failed(p->journal))
-		return ENOMEM;
-	if (most != 0 && p->before_bytes + p->file_bytes + n > most)
-		return EFBIG;
-	return persist_append(p, bytes, n);
+		return strerror(ENOMEM);
+	if (most != 0 && waiting > most)
+		return "without a snapshot, journals have come to the most that they may "
+		       "take (state.journal_bytes)";
+	error = persist_append(p, bytes, n);
+	return error ? strerror(error) : NULL;
 }
 
 /* The turn's records. Those that the journal does not take are in memory all the same,
@@ -161,8 +173,8 @@ void
 persist_write_records(struct persist *p)
 {
 	const void *bytes;
+	const char *why;
 	size_t n;
-	int error;
 
 	if (p->journal == NULL)
 		return;
@@ -170,9 +182,9 @@ persist_write_records(struct persist *p)
 	if (n == 0 && !journal_failed(p->journal))
 		return;
 	if (persist_is_writing(p)) {
-		error = append_records(p, bytes, n);
-		if (error)
-			persist_give_up(p, "the journal cannot be written", error);
+		why = append_records(p, bytes, n);
+		if (why)
+			persist_give_up(p, "the journal cannot be written", why);
 	}
 	journal_clear(p->journal);
 }

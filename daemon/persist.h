@@ -37,7 +37,8 @@ struct persist_options {
 	enum persist_fsync fsync;
 	uint64_t journal_bytes; /* a snapshot is taken early when a journal is longer */
 	uint64_t most_bytes;	/* of all journals while no snapshot can be written: more
-				 * is a write that failed; 0: any number */
+				 * is a write that failed; 0: any number. Of those that
+				 * a snapshot has, none counts */
 	uint32_t snapshot_ms;
 	/* A child was started, whose descriptor is to wake the loop when it is readable;
 	 * -1: it is about to be closed. May be NULL. */
@@ -48,14 +49,14 @@ struct persist_options {
 
 /* The moment of a start. */
 struct persist_now {
-	uint8_t boot[16];	/* identity of this boot of the machine */
+	uint8_t boot[16];	/* identity of this boot of the machine; 0: unknown */
 	uint64_t pid_namespace; /* identity of the namespace of process numbers */
 	uint64_t monotonic_ms;	/* CLOCK_MONOTONIC */
 	uint64_t unix_ms;
 	uint64_t store;	    /* random: the store, if it is a new one */
 	uint8_t secret[16]; /* random: its secret */
-	/* What is known of a process of the saved state; asked only when boot and
-	 * namespace are the same. */
+	/* What is known of a process of the saved state; asked only when the boot and, in
+	 * all files, the namespace are the same. */
 	enum apply_life (*life)(void *arg, pid_t pid, uint64_t start);
 	void *life_arg;
 };

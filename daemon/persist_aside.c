@@ -106,6 +106,33 @@ persist_set_aside(struct persist *p, enum disk_place place, const char *name,
 	return 0;
 }
 
+void
+persist_set_copy_aside(struct persist *p, enum disk_place place, const char *name,
+    const struct strbuf *text, const char *why)
+{
+	char aside[2 * PERSIST_NAME_BYTES];
+	int file = -1;
+	int error = name_aside(p, place, name, "bad", aside);
+
+	if (error == 0)
+		error = p->disk->create(p->disk->arg, place, aside, &file);
+	if (error == 0)
+		error = p->disk->write(p->disk->arg, file, text->at, text->bytes);
+	if (file >= 0)
+		p->disk->close(p->disk->arg, file);
+	if (error) {
+		log_line(p->log, LOG_LEVEL_ERROR,
+		    "persist: %s/%s: %s: it is cut there, and no copy can be set aside: "
+		    "%s",
+		    persist_path(p, place), name, why, strerror(error));
+		return;
+	}
+	self_add(p->self, SELF_STATE_SET_ASIDE, 0, 0, 1);
+	log_line(p->log, LOG_LEVEL_ERROR,
+	    "persist: %s/%s: %s: it is cut there, and a copy is set aside as %s",
+	    persist_path(p, place), name, why, aside);
+}
+
 static int
 set_one_aside(struct persist *p, enum disk_place place, const char *name)
 {

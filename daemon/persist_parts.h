@@ -36,8 +36,9 @@ struct persist {
 	uint64_t file_bytes;	/* of it, whole records */
 	uint64_t head_bytes;	/* of it, without any record of a turn */
 	uint64_t before_bytes;	/* of the generations before it */
-	uint64_t lowest;	/* no journal before this generation is there */
-	bool hole;		/* records are in no journal, and the snapshot is older */
+	uint64_t stuck_bytes; /* of those, what the snapshot has, and cannot be removed */
+	uint64_t lowest;      /* no journal before this generation is there */
+	bool hole;	      /* records are in no journal, and the snapshot is older */
 
 	struct disk_child child;
 	bool child_runs;
@@ -65,6 +66,8 @@ struct recovery {
 	bool no_memory;
 	bool has_state;		  /* there is a snapshot, or a first journal was read */
 	struct journal_head last; /* of the newest file that was read */
+	bool has_strangers;	  /* a file was written where numbers of processes say
+				   * nothing here: another namespace, an unknown boot */
 	uint64_t lowest; /* the first journal that follows the snapshot; 0: none */
 	uint64_t next;	 /* the generation that follows what was replayed */
 	uint64_t snapshot_bytes, replayed_bytes;
@@ -80,14 +83,16 @@ void persist_well(struct persist *p, enum persist_problem which);
 bool persist_is_writing(const struct persist *p);
 /* True if what is counted is not being kept. */
 bool persist_is_degraded(const struct persist *p);
-/* The journal under way gets no more: what failed, and its errno value. */
-void persist_give_up(struct persist *p, const char *what, int error);
+/* The journal under way gets no more: what failed, and why. */
+void persist_give_up(struct persist *p, const char *what, const char *why);
 /* The turn's records, to the journal. */
 void persist_write_records(struct persist *p);
 /* Append bytes to the journal under way. 0, or an errno value, and it is cut back. */
 int persist_append(struct persist *p, const void *bytes, size_t n);
 /* Open a folder, and once it is open deal with what is in it. 0 or an errno value. */
 int persist_open(struct persist *p, enum disk_place place);
+/* What to say when that failed. */
+const char *persist_open_error(int error);
 const char *persist_path(const struct persist *p, enum disk_place place);
 bool persist_syncs(const struct persist *p);
 void persist_journal_name(uint64_t generation, char out[PERSIST_NAME_BYTES]);
@@ -116,9 +121,17 @@ uint64_t persist_generation_of(const char *name);
 /* Rename a file to NAME.HOW-N, log why, and count it. 0 or an errno value. */
 int persist_set_aside(struct persist *p, enum disk_place place, const char *name,
     const char *how, const char *why);
+/* Put a copy of a file's text there, log why and count it: the file is about to be cut.
+ */
+void persist_set_copy_aside(struct persist *p, enum disk_place place, const char *name,
+    const struct strbuf *text, const char *why);
 /* What is in a folder that could not be looked at when the state was loaded belongs to
  * another state: set it aside. 0 or an errno value. */
 int persist_set_all_aside(struct persist *p, enum disk_place place);
+
+/* persist_recover.c */
+/* A file that is used begins so. */
+void persist_took_head(struct recovery *r, const struct journal_head *head);
 
 /* persist_replay.c */
 /* The journals that follow the snapshot. 0; -1: memory is out. */

@@ -32,21 +32,40 @@ add_journal(struct recovery *r, uint64_t generation)
 
 /* ---- The snapshot ------------------------------------------------------ */
 
+static bool
+is_known(const uint8_t boot[JOURNAL_BOOT_BYTES])
+{
+	static const uint8_t unknown[JOURNAL_BOOT_BYTES];
+
+	return memcmp(boot, unknown, sizeof(unknown)) != 0;
+}
+
+void
+persist_took_head(struct recovery *r, const struct journal_head *head)
+{
+	r->has_state = true;
+	r->last = *head;
+	if (head->pid_namespace == 0 || head->pid_namespace != r->now->pid_namespace ||
+	    !is_known(head->boot) || !is_known(r->now->boot))
+		r->has_strangers = true;
+}
+
 /* 0, with has_state set if there is one; -1: memory is out. */
 static int
 take_snapshot(struct recovery *r, const struct strbuf *text)
 {
 	char why[SNAPSHOT_TEXT] = "";
 	struct persist *p = r->p;
+	struct journal_head head;
 	enum snapshot_verdict verdict =
-	    snapshot_read(p->apply, text->at, text->bytes, &r->last, &r->dropped, why);
+	    snapshot_read(p->apply, text->at, text->bytes, &head, &r->dropped, why);
 
 	if (verdict == SNAPSHOT_MEMORY)
 		return -1;
 	if (verdict == SNAPSHOT_OK) {
-		apply_set_identity(p->apply, r->last.store, r->last.secret);
-		r->has_state = true;
-		r->next = r->last.generation;
+		apply_set_identity(p->apply, head.store, head.secret);
+		persist_took_head(r, &head);
+		r->next = head.generation;
 		r->snapshot_bytes = text->bytes;
 		p->has_snapshot = true;
 		p->snapshot_ms = r->last.clock_ms;
@@ -135,9 +154,10 @@ open_folder(struct recovery *r, enum disk_place place, char error[PERSIST_ERROR_
 }
 
 static bool
-is_same_boot(const struct recovery *r)
+is_other_boot(const struct recovery *r)
 {
-	return memcmp(r->last.boot, r->now->boot, sizeof(r->last.boot)) == 0;
+	return r->has_state && is_known(r->last.boot) && is_known(r->now->boot) &&
+	       memcmp(r->last.boot, r->now->boot, sizeof(r->last.boot)) != 0;
 }
 
 /* The state's clock goes on from where it was, and on by the time that has passed. */
@@ -154,20 +174,11 @@ offset_ms(const struct recovery *r)
 		clock_ms = r->last.clock_ms;
 		unix_ms = r->last.unix_ms;
 	}
-	if (is_same_boot(r) && same_ms >= (int64_t)clock_ms)
+	if (!is_other_boot(r) && same_ms >= (int64_t)clock_ms)
 		return r->last.offset_ms;
 	if (r->now->unix_ms > unix_ms)
 		clock_ms += r->now->unix_ms - unix_ms;
 	return (int64_t)(clock_ms - r->now->monotonic_ms);
-}
-
-static enum apply_life
-unknown_life(void *arg, pid_t pid, uint64_t start)
-{
-	(void)arg;
-	(void)pid;
-	(void)start;
-	return APPLY_LIFE_UNKNOWN;
 }
 
 /* The next journal, of the same state or of a new one. */
@@ -223,9 +234,7 @@ resume(struct recovery *r, int64_t offset)
 	struct persist *p = r->p;
 	const struct persist_now *now = r->now;
 	uint64_t now_ms = now->monotonic_ms + (uint64_t)offset;
-	bool other_boot = r->has_state && !is_same_boot(r);
-	bool visible =
-	    r->last.pid_namespace != 0 && r->last.pid_namespace == now->pid_namespace;
+	bool other_boot = is_other_boot(r);
 
 	go_on(r, now_ms);
 	memcpy(p->head.boot, now->boot, sizeof(p->head.boot));
@@ -236,7 +245,7 @@ resume(struct recovery *r, int64_t offset)
 	say_recovered(r, now_ms);
 	if (p->journal)
 		persist_begin_journal(p, now_ms);
-	apply_recovered(p->apply, other_boot, visible ? now->life : unknown_life,
+	apply_recovered(p->apply, other_boot, r->has_strangers ? NULL : now->life,
 	    now->life_arg, now_ms);
 	/* The journal's head has the boot of now: a kill before the first turn must not
 	 * leave it without what that changed. */

@@ -38,6 +38,7 @@ enum outcome {
 struct replay {
 	struct strbuf text;
 	size_t good; /* bytes of it that may be followed by others */
+	bool misfit; /* behind them is a whole record, which does not fit */
 };
 
 static const char *
@@ -65,25 +66,36 @@ why_not(const struct recovery *r, enum journal_verdict verdict,
 	return NULL;
 }
 
-/* The head of a journal. NULL, or why the journal is not to be used. */
+/* The head of a journal. NULL; or why the journal is not to be used, and how it is to be
+ * set aside. */
 static const char *
-take_head(struct recovery *r, const struct journal_record *record, uint64_t generation,
-    const char **ret_how)
+read_head(const struct recovery *r, struct journal_reader *reader, uint64_t generation,
+    struct journal_record *ret_record, struct journal_head *ret, const char **ret_how)
 {
-	struct journal_head head = { 0 };
-	enum journal_verdict verdict = journal_get_head(record, &head);
-	const char *why = why_not(r, verdict, &head, generation);
-	struct refusal refusal = { 0 };
+	enum journal_verdict verdict;
 
-	*ret_how = verdict == JOURNAL_NEWER ? "newer" : "bad";
-	if (why)
-		return why;
-	if (!r->has_state)
-		apply_set_identity(r->p->apply, head.store, head.secret);
-	r->has_state = true;
-	r->last = head;
-	apply_replay(r->p->apply, record, &refusal);
-	return NULL;
+	*ret_how = "bad";
+	if (!journal_next(reader, ret_record))
+		return "it is damaged from its beginning on";
+	verdict = journal_get_head(ret_record, ret);
+	if (verdict == JOURNAL_NEWER)
+		*ret_how = "newer";
+	return why_not(r, verdict, ret, generation);
+}
+
+/* The journal is about to be cut there, and the rest is in a copy. */
+static void
+set_misfit_aside(
+    struct recovery *r, struct replay *x, uint8_t type, const struct refusal *why)
+{
+	char name[PERSIST_NAME_BYTES], text[sizeof(why->text) + 100];
+
+	persist_journal_name(r->last.generation, name);
+	snprintf(text, sizeof(text),
+	    "a record of the type %u, after %zu of %zu bytes, does not fit: %s", type,
+	    x->good, x->text.bytes, why->text);
+	persist_set_copy_aside(r->p, DISK_RUNTIME, name, &x->text, text);
+	x->misfit = true;
 }
 
 /* What stands behind the head. */
@@ -105,8 +117,7 @@ replay_records(struct recovery *r, struct journal_reader *reader, struct replay 
 		}
 		if (reason == REASON_MEMORY)
 			return REPLAYED_MEMORY;
-		log_line(r->p->log, LOG_LEVEL_ERROR,
-		    "persist: a record of the journal does not fit: %s", why.text);
+		set_misfit_aside(r, x, record.type, &why);
 		return REPLAYED_OPEN;
 	}
 	return REPLAYED_OPEN;
@@ -117,17 +128,22 @@ replay_text(struct recovery *r, uint64_t generation, struct replay *x)
 {
 	struct journal_reader reader = { .bytes = (const uint8_t *)x->text.at,
 		.n = x->text.bytes };
+	struct journal_head head = { 0 };
 	struct journal_record record;
-	const char *why, *how = "bad";
+	struct refusal refusal = { 0 };
+	const char *why, *how;
 
 	if (x->text.bytes == 0)
 		return REPLAYED_NOTHING;
-	why = journal_next(&reader, &record) ? take_head(r, &record, generation, &how)
-					     : "it is damaged from its beginning on";
+	why = read_head(r, &reader, generation, &record, &head, &how);
 	if (why) {
 		set_journal_aside(r, generation, how, why);
 		return REPLAYED_NONE;
 	}
+	if (!r->has_state)
+		apply_set_identity(r->p->apply, head.store, head.secret);
+	persist_took_head(r, &head);
+	apply_replay(r->p->apply, &record, &refusal);
 	return replay_records(r, &reader, x);
 }
 
@@ -159,7 +175,7 @@ end_journal(struct recovery *r, uint64_t generation, const struct replay *x)
 	int error, file = -1;
 
 	persist_journal_name(generation, name);
-	if (x->good < x->text.bytes)
+	if (x->good < x->text.bytes && !x->misfit)
 		log_line(r->p->log, LOG_LEVEL_WARNING,
 		    "persist: %s/%s: cut after %zu of %zu bytes: the rest is no whole "
 		    "record",
@@ -236,30 +252,34 @@ replay_journals(struct recovery *r, size_t i)
 	return 0;
 }
 
-/* A journal that the snapshot has: to be removed, unless it is another state's. */
-static void
+/* A journal that the snapshot has: removed if it is that, set aside if it is anything
+ * else. 0, or -1: memory is out. */
+static int
 drop_journal(struct recovery *r, uint64_t generation)
 {
-	struct replay x = { .text = STRBUF_EMPTY };
-	struct journal_record record;
+	const struct disk *disk = r->p->disk;
+	struct strbuf text = STRBUF_EMPTY;
 	struct journal_reader reader;
-	struct journal_head head;
+	struct journal_record record;
+	struct journal_head head = { 0 };
+	const char *why = NULL, *how = "bad";
 	char name[PERSIST_NAME_BYTES];
-	bool others = false;
+	int error;
 
 	persist_journal_name(generation, name);
-	if (r->p->disk->read(r->p->disk->arg, DISK_RUNTIME, name, &x.text) == 0) {
-		reader = (struct journal_reader){ .bytes = (const uint8_t *)x.text.at,
-			.n = x.text.bytes };
-		others = journal_next(&reader, &record) &&
-			 journal_get_head(&record, &head) == JOURNAL_OK &&
-			 head.store != r->last.store;
-	}
-	if (others)
-		set_journal_aside(r, generation, "bad", "it belongs to another state");
-	else
-		r->p->disk->remove(r->p->disk->arg, DISK_RUNTIME, name);
-	strbuf_free(&x.text);
+	error = disk->read(disk->arg, DISK_RUNTIME, name, &text);
+	reader =
+	    (struct journal_reader){ .bytes = (const uint8_t *)text.at, .n = text.bytes };
+	if (error)
+		why = error == EINVAL ? "it is no file" : strerror(error);
+	else if (text.bytes > 0)
+		why = read_head(r, &reader, generation, &record, &head, &how);
+	if (why == NULL)
+		disk->remove(disk->arg, DISK_RUNTIME, name);
+	else if (error != ENOMEM)
+		persist_set_aside(r->p, DISK_RUNTIME, name, how, why);
+	strbuf_free(&text);
+	return error == ENOMEM ? -1 : 0;
 }
 
 int
@@ -269,7 +289,8 @@ persist_load_journals(struct recovery *r)
 	int rc;
 
 	for (; r->has_state && i < r->n_journals && r->journal[i] < r->next; i++)
-		drop_journal(r, r->journal[i]);
+		if (drop_journal(r, r->journal[i]) != 0)
+			return -1;
 	r->lowest = i < r->n_journals ? r->journal[i] : 0;
 	apply_replay_begin(r->p->apply);
 	rc = replay_journals(r, i);

@@ -35,8 +35,8 @@ is_due(const struct persist *p, uint64_t now_ms)
 {
 	if (now_ms >= persist_snapshot_due_ms(p))
 		return true;
-	return !is_in_trouble(p) &&
-	       p->before_bytes + p->file_bytes > p->options.journal_bytes;
+	return !is_in_trouble(p) && p->before_bytes - p->stuck_bytes + p->file_bytes >
+					p->options.journal_bytes;
 }
 
 /* ---- The next generation ----------------------------------------------- */
@@ -83,14 +83,15 @@ persist_begin_journal(struct persist *p, uint64_t now_ms)
 	if (error == 0)
 		error = p->disk->create(p->disk->arg, DISK_RUNTIME, name, &p->file);
 	if (error) {
-		persist_give_up(p, "the journal cannot be made", error);
+		persist_give_up(
+		    p, "the journal cannot be made", persist_open_error(error));
 		return;
 	}
 	error = write_head(p, now_ms);
 	if (error == 0)
 		error = sync_journal(p);
 	if (error)
-		persist_give_up(p, "the journal cannot be begun", error);
+		persist_give_up(p, "the journal cannot be begun", strerror(error));
 	p->head_bytes = p->file_bytes;
 }
 
@@ -108,7 +109,7 @@ seal(struct persist *p)
 		error = p->disk->sync(p->disk->arg, p->file);
 	strbuf_free(&text);
 	if (error) {
-		persist_give_up(p, "the journal cannot be ended", error);
+		persist_give_up(p, "the journal cannot be ended", strerror(error));
 		return -1;
 	}
 	p->disk->close(p->disk->arg, p->file);
@@ -195,21 +196,29 @@ write_image(void *arg, struct disk_result *ret)
 
 /* ---- After it ---------------------------------------------------------- */
 
+/* Those that stay are no reason for another snapshot: it would not free them either. */
 static void
 remove_journals_before(struct persist *p, uint64_t generation)
 {
 	char name[PERSIST_NAME_BYTES];
+	int error = 0;
 
 	for (; p->lowest < generation; p->lowest++) {
-		int error;
-
 		persist_journal_name(p->lowest, name);
 		error = p->disk->remove(p->disk->arg, DISK_RUNTIME, name);
 		if (error && error != ENOENT)
 			break;
 	}
-	if (p->lowest == generation)
-		p->before_bytes = 0;
+	if (p->lowest == generation) {
+		p->before_bytes = p->stuck_bytes = 0;
+		return;
+	}
+	if (p->stuck_bytes == 0)
+		log_line(p->log, LOG_LEVEL_WARNING,
+		    "persist: %s/%s cannot be removed: %s: it and those after it stay "
+		    "until it can",
+		    persist_path(p, DISK_RUNTIME), name, strerror(error));
+	p->stuck_bytes = p->before_bytes;
 }
 
 void
@@ -298,9 +307,7 @@ state_folder_is_open(struct persist *p)
 	int error = persist_open(p, DISK_STATE);
 
 	if (error)
-		persist_snapshot_failed(p, error == EWOULDBLOCK
-					       ? "another dynamo-metricsd has the folder"
-					       : strerror(error));
+		persist_snapshot_failed(p, persist_open_error(error));
 	return error == 0;
 }
 

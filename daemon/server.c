@@ -159,6 +159,8 @@ hold_signals(int how)
 void
 server_hold_signals(void)
 {
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
 	hold_signals(SIG_BLOCK);
 }
 

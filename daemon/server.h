@@ -28,6 +28,8 @@ struct server *server_new(struct config *config, const struct config_source *sou
 /*
  * Let SIGTERM, SIGINT and SIGHUP wait: before server_new(), so that one that comes early
  * does not end the process. server_run() takes them, and lets them wait again at its end.
+ * And from then on SIGXFSZ is ignored: a file that may not grow is a write that failed.
+ * SIGCHLD is at its default, whoever started the process.
  */
 void server_hold_signals(void);
 

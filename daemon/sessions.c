@@ -289,8 +289,8 @@ sessions_bound(const struct apply_binding *bindings, uint64_t serial)
 }
 
 bool
-sessions_bind(
-    struct sessions *s, struct apply_binding **bindings, uint32_t number, uint64_t now_ms)
+sessions_bind(struct sessions *s, struct apply_binding **bindings, uint32_t number,
+    bool direct, uint64_t now_ms)
 {
 	struct record *record = sessions_record(s, number);
 	struct apply_binding *binding;
@@ -305,7 +305,7 @@ sessions_bind(
 	binding = malloc(sizeof(*binding));
 	if (binding == NULL)
 		return false;
-	*binding = (struct apply_binding){ *bindings, number, record->serial };
+	*binding = (struct apply_binding){ *bindings, number, record->serial, direct };
 	*bindings = binding;
 	record->live->bound++;
 	return true;
@@ -354,7 +354,7 @@ sessions_unbind(
 		if (session && --session->bound == 0) {
 			session->unbound_ms = now_ms;
 			due_by(s, now_ms + s->grace_ms);
-			if (certainly)
+			if (certainly && binding->direct)
 				sessions_fold(s, binding->record, false,
 				    "its process ended", now_ms);
 		}

@@ -50,6 +50,7 @@ struct apply_binding {
 	struct apply_binding *next;
 	uint32_t record;
 	uint64_t serial;
+	bool direct; /* its process is the worker, and no device before it */
 };
 
 struct sessions {
@@ -69,7 +70,7 @@ struct sessions {
 	uint32_t folded_first, folded_last; /* the oldest and the youngest */
 	uint32_t n_folded;
 	uint64_t due_ms; /* nothing runs out before */
-	bool had_worker;
+	bool had_worker; /* see apply_had_worker() */
 };
 
 void sessions_init(struct sessions *s, struct registry *registry,
@@ -103,14 +104,15 @@ bool sessions_rename(struct sessions *s, struct session *session, struct wire_te
 /* The end of a live session, and nothing is said. */
 void sessions_end(struct sessions *s, uint32_t number, bool remember);
 
-/* A connection speaks for a live session: it has its name and its gauges again. False
- * when memory is out. */
+/* A connection speaks for a live session, direct or through a device: it has its name
+ * and its gauges again. False when memory is out. */
 bool sessions_bind(struct sessions *s, struct apply_binding **bindings, uint32_t number,
-    uint64_t now_ms);
+    bool direct, uint64_t now_ms);
 /* The binding of that serial, or NULL. */
 const struct apply_binding *sessions_bound(
     const struct apply_binding *bindings, uint64_t serial);
-/* The connection is gone. certainly: its process too. */
+/* The connection is gone. certainly: its process too; behind a device, the worker may
+ * live. */
 void sessions_unbind(
     struct sessions *s, struct apply_binding **bindings, bool certainly, uint64_t now_ms);
 

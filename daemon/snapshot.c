@@ -334,7 +334,6 @@ load_own(struct load *l, uint8_t item, struct wire_reader *from)
 		return load_repeat(l, from);
 	wire_get_u64(from);
 	l->a->sessions.next_serial = l->next_serial;
-	l->a->sessions.had_worker = l->next_serial > 1;
 	return true;
 }
 

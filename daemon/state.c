@@ -119,7 +119,8 @@ state_load(struct state *s, struct apply *apply, struct self_metrics *self,
 	if (getrandom(&now.store, sizeof(now.store), 0) != (ssize_t)sizeof(now.store) ||
 	    getrandom(now.secret, sizeof(now.secret), 0) != (ssize_t)sizeof(now.secret))
 		return -1;
-	process_boot(now.boot);
+	if (!process_boot(now.boot))
+		memset(now.boot, 0, sizeof(now.boot));
 	s->self = self;
 	s->persist = persist_new(&options, s->disk, apply, s->journal, self, s->log);
 	if (s->persist == NULL)

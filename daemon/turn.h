@@ -42,7 +42,7 @@ turn_ms(struct turn *t)
 {
 	if (t->began_ns == 0)
 		t->began_ns = turn_clock_ns();
-	return (uint64_t)((int64_t)(t->began_ns / 1000000U) + t->offset_ms);
+	return t->began_ns / 1000000U + (uint64_t)t->offset_ms;
 }
 
 /* End the turn. Returns the length of its busy part in seconds, 0 if there was none. */

@@ -157,6 +157,21 @@ START_TEST(every_end_of_a_session_is_as_its_row_says)
 }
 END_TEST
 
+START_TEST(the_end_of_a_device_is_not_that_of_the_workers_behind_it)
+{
+	first->peer.direct = false;
+	ck_assert_int_eq(talk_hello(first, NULL), MESSAGE_NEW);
+	talk_disconnect(first, true);
+	pass(LEASE_MS - 1);
+	ck_assert_uint_eq(folded(), 0);
+	impersonate(second);
+	ck_assert_int_eq(talk_hello(second, NULL), MESSAGE_LIVE);
+	talk_disconnect(second, false);
+	pass(LEASE_MS);
+	ck_assert_int_eq(talk_hello(second, NULL), MESSAGE_FOLDED);
+}
+END_TEST
+
 START_TEST(a_session_that_is_back_is_not_folded_by_its_old_silence)
 {
 	ck_assert_int_eq(talk_hello(first, NULL), MESSAGE_NEW);
@@ -180,6 +195,7 @@ main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, every_end_of_a_session_is_as_its_row_says, 0,
 	    sizeof(ends) / sizeof(ends[0]));
+	tcase_add_test(tc, the_end_of_a_device_is_not_that_of_the_workers_behind_it);
 	tcase_add_test(tc, a_session_that_is_back_is_not_folded_by_its_old_silence);
 	suite_add_tcase(suite, tc);
 	return suite_run(suite);

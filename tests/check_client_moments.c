@@ -14,7 +14,7 @@
 static void *
 wait_for_ever(void *arg)
 {
-	ck_assert_int_eq(dynm_flush(rt, PATIENT_MS), DYNM_OK);
+	thread_must(dynm_flush(rt, PATIENT_MS) == DYNM_OK);
 	return arg;
 }
 
@@ -182,7 +182,7 @@ come_and_go(void *arg)
 	while (!__atomic_load_n(&busy_over, __ATOMIC_RELAXED)) {
 		dynm_runtime *own;
 
-		ck_assert_int_eq(dynm_open(&own, &o, NULL), DYNM_OK);
+		thread_must(dynm_open(&own, &o, NULL) == DYNM_OK);
 		dynm_counter_inc(
 		    dynm_counter_create(dynm_runtime_scope(own), "own_total", ""));
 		(void)dynm_flush(own, 1);
@@ -213,7 +213,7 @@ threads_come_and_go(void *arg)
 	pthread_t t;
 
 	for (; !__atomic_load_n(&busy_over, __ATOMIC_RELAXED); n += 20) {
-		ck_assert_int_eq(pthread_create(&t, NULL, make_and_count, arg), 0);
+		thread_must(pthread_create(&t, NULL, make_and_count, arg) == 0);
 		pthread_join(t, NULL);
 	}
 	return (void *)n;

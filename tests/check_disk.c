@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "disk.h"
+#include "turn.h"
 #include "rig.h"
 #include "suite.h"
 
@@ -130,9 +131,15 @@ START_TEST(a_folder_is_had_by_one_alone)
 {
 	struct disk *other = disk_new(state, runtime);
 
+	uint64_t began_ns;
+
 	open_both();
 	ck_assert_int_eq(other->open(other->arg, DISK_STATE), EWOULDBLOCK);
 	ck_assert_int_eq(other->open(other->arg, DISK_RUNTIME), EWOULDBLOCK);
+	/* A killed daemon is waited for at the start, and not in a turn. */
+	began_ns = turn_clock_ns();
+	ck_assert_int_eq(other->open(other->arg, DISK_STATE), EWOULDBLOCK);
+	ck_assert_uint_lt(turn_clock_ns() - began_ns, 500000000);
 	disk_free(d);
 	ck_assert_int_eq(other->open(other->arg, DISK_STATE), 0);
 	ck_assert_int_eq(other->open(other->arg, DISK_RUNTIME), 0);

@@ -27,26 +27,6 @@ must_have_problem(const char *text)
 	    house_problems(&h));
 }
 
-static struct sim_file *
-file(enum disk_place place, const char *name)
-{
-	struct sim_file *f = sim_disk_file(h.disk, place, name);
-
-	ck_assert_msg(f != NULL, "there is no %s", name);
-	return f;
-}
-
-/* A state with a snapshot and a journal after it, of a daemon that was killed. */
-static void
-leave_a_state(void)
-{
-	house_start(&h);
-	house_count(&h, 1);
-	house_snapshot(&h);
-	house_count(&h, 1);
-	house_kill(&h);
-}
-
 /* ---- Folders ----------------------------------------------------------- */
 
 START_TEST(a_folder_that_another_daemon_has_ends_the_start)
@@ -81,9 +61,25 @@ START_TEST(a_folder_that_cannot_be_used_is_a_problem_until_it_can)
 }
 END_TEST
 
+START_TEST(a_folder_that_another_daemon_has_later_is_a_problem_that_says_so)
+{
+	h.error_of[HOUSE_OPEN] = EACCES;
+	house_start(&h);
+	h.error_of[HOUSE_OPEN] = EWOULDBLOCK;
+	house_snapshot(&h);
+	must_have_problem(
+	    "no snapshot in /state: another dynamo-metricsd has the folder");
+	h.error_of[HOUSE_OPEN] = 0;
+	h.error_in[DISK_RUNTIME] = EWOULDBLOCK;
+	house_snapshot(&h);
+	must_have_problem("the journal cannot be made in /runtime: another "
+			  "dynamo-metricsd has the folder");
+}
+END_TEST
+
 START_TEST(a_state_in_a_folder_that_is_there_too_late_is_set_aside)
 {
-	leave_a_state();
+	house_leave_a_state(&h);
 	h.error_of[HOUSE_OPEN] = ENOENT;
 	h.counted = 0;
 	house_start(&h);
@@ -107,16 +103,16 @@ START_TEST(c18_a_full_disk_costs_what_comes_after_it_and_nothing_else)
 
 	house_start(&h);
 	house_count(&h, 1);
-	bytes = file(DISK_RUNTIME, "journal.1")->bytes;
+	bytes = house_file(&h, DISK_RUNTIME, "journal.1")->bytes;
 	h.error_of[HOUSE_WRITE] = ENOSPC;
 	house_count(&h, 1);
 	ck_assert(house_figures(&h).degraded);
 	must_have_problem("the journal cannot be written in /runtime: No space left");
-	ck_assert_uint_eq(file(DISK_RUNTIME, "journal.1")->bytes, bytes);
+	ck_assert_uint_eq(house_file(&h, DISK_RUNTIME, "journal.1")->bytes, bytes);
 	/* Room again: nothing follows what is missing. */
 	h.error_of[HOUSE_WRITE] = 0;
 	house_count(&h, 1);
-	ck_assert_uint_eq(file(DISK_RUNTIME, "journal.1")->bytes, bytes);
+	ck_assert_uint_eq(house_file(&h, DISK_RUNTIME, "journal.1")->bytes, bytes);
 	house_is_exact(&h);
 	ck_assert_double_eq(*self_cells(h.talk->self, SELF_JOURNAL_FAILURES, 0), 1);
 	house_kill(&h);
@@ -231,13 +227,36 @@ START_TEST(journals_do_not_grow_without_end_while_no_snapshot_can_be_written)
 		house_count(&h, 1);
 	ck_assert_uint_le(house_figures(&h).journal_bytes, 3 * 4096);
 	ck_assert(house_figures(&h).degraded);
-	must_have_problem("File too large");
+	must_have_problem("the most that they may take (state.journal_bytes)");
 	house_is_exact(&h);
 	h.child_fails = false;
 	house_snapshot(&h);
 	ck_assert(!house_figures(&h).degraded);
 	ck_assert_uint_lt(house_figures(&h).journal_bytes, 4096);
 	house_count(&h, 1);
+	house_kill(&h);
+	house_start(&h);
+	house_is_exact(&h);
+}
+END_TEST
+
+START_TEST(journals_that_cannot_be_removed_bring_no_snapshot_in_each_turn)
+{
+	h.options.journal_bytes = 4096;
+	h.options.most_bytes = 3 * 4096;
+	h.error_of[HOUSE_REMOVE] = EPERM;
+	house_start(&h);
+	for (int i = 0; i < 400; i++)
+		house_count(&h, 1);
+	ck_assert_uint_gt(house_figures(&h).journal_bytes, 4 * 4096);
+	ck_assert_uint_ge(h.called[HOUSE_SPAWN], 4);
+	ck_assert_uint_le(h.called[HOUSE_SPAWN], house_figures(&h).journal_bytes / 4096);
+	ck_assert(!house_figures(&h).degraded);
+	ck_assert(house_logged(
+	    &h, "/runtime/journal.1 cannot be removed: Operation not permitted"));
+	h.error_of[HOUSE_REMOVE] = 0;
+	house_snapshot(&h);
+	ck_assert_uint_lt(house_figures(&h).journal_bytes, 4096);
 	house_kill(&h);
 	house_start(&h);
 	house_is_exact(&h);
@@ -272,6 +291,9 @@ main(void)
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, a_folder_that_another_daemon_has_ends_the_start);
 	tcase_add_test(c, a_folder_that_cannot_be_used_is_a_problem_until_it_can);
+	tcase_add_test(
+	    c, a_folder_that_another_daemon_has_later_is_a_problem_that_says_so);
+	tcase_add_test(c, journals_that_cannot_be_removed_bring_no_snapshot_in_each_turn);
 	tcase_add_test(c, a_state_in_a_folder_that_is_there_too_late_is_set_aside);
 	tcase_add_test(c, c18_a_full_disk_costs_what_comes_after_it_and_nothing_else);
 	tcase_add_test(c, c18_the_next_snapshot_ends_it);

@@ -136,6 +136,59 @@ START_TEST(a_process_of_another_namespace_is_not_asked_for)
 }
 END_TEST
 
+START_TEST(nor_at_the_second_start_there)
+{
+	h.options.snapshot_ms = 1000; /* before its lease runs out */
+	leave_a_gauge();
+	h.now.pid_namespace = 2;
+	house_start(&h);
+	house_kill(&h);
+	house_start(&h);
+	ck_assert(!shows_a_gauge());
+	/* Nor when a snapshot has it. */
+	house_snapshot(&h);
+	house_kill(&h);
+	ck_assert(!house_has(&h, DISK_RUNTIME, "journal.1"));
+	house_start(&h);
+	ck_assert(!shows_a_gauge());
+	apply_refresh(h.talk->apply);
+	ck_assert_double_eq(*self_cells(h.talk->self, SELF_WORKERS, 0), 1);
+}
+END_TEST
+
+START_TEST(in_a_boot_that_is_unknown_nobody_is_dead_or_known_to_live)
+{
+	uint64_t before_ms;
+
+	leave_a_gauge();
+	memset(h.now.boot, 0, sizeof(h.now.boot));
+	h.now.monotonic_ms += 700;
+	h.now.unix_ms += 90000;
+	for (int i = 0; i < 2; i++) { /* the second is after a start of the same kind */
+		house_start(&h);
+		/* The machine's clock may have gone on. */
+		ck_assert_uint_eq(h.talk->now_ms, h.now.monotonic_ms);
+		ck_assert(!shows_a_gauge());
+		apply_refresh(h.talk->apply);
+		ck_assert_double_eq(*self_cells(h.talk->self, SELF_WORKERS, 0), 1);
+		house_kill(&h);
+	}
+	memcpy(h.now.boot, "boot", 4);
+	house_start(&h);
+	ck_assert(!shows_a_gauge());
+	apply_refresh(h.talk->apply);
+	ck_assert_double_eq(*self_cells(h.talk->self, SELF_WORKERS, 0), 1);
+	before_ms = h.talk->now_ms;
+	house_kill(&h);
+	/* And here it cannot have. */
+	memset(h.now.boot, 0, sizeof(h.now.boot));
+	h.now.monotonic_ms = 1000;
+	h.now.unix_ms += 90000;
+	house_start(&h);
+	ck_assert_uint_eq(h.talk->now_ms, before_ms + 90000);
+}
+END_TEST
+
 START_TEST(a_process_of_another_boot_is_dead)
 {
 	leave_a_gauge();
@@ -172,6 +225,8 @@ main(void)
 	    c, the_clock_goes_on_over_a_boot_by_the_time_that_the_calendar_says);
 	tcase_add_test(c, a_gauge_of_a_process_that_is_the_same_shows_at_once);
 	tcase_add_test(c, a_process_of_another_namespace_is_not_asked_for);
+	tcase_add_test(c, nor_at_the_second_start_there);
+	tcase_add_test(c, in_a_boot_that_is_unknown_nobody_is_dead_or_known_to_live);
 	tcase_add_test(c, a_process_of_another_boot_is_dead);
 	tcase_add_test(c, and_stays_dead_when_the_daemon_is_killed_before_its_first_turn);
 	tcase_add_test(

@@ -35,6 +35,7 @@ play(const struct world *w, struct sim_figures *figures, bool tell)
 	bool ok = sim_run(s, w->steps);
 	uint64_t failed_at = ok ? 0 : s->figures.steps + 1;
 
+	sim_tally(s->daemon);
 	if (figures)
 		sim_add_figures(figures, &s->figures);
 	if (tell)
@@ -73,17 +74,48 @@ tell_shortest(struct world w)
 
 /* ---- Tests ---------------------------------------------------------------- */
 
+/* Faults that did not come prove nothing. */
+static void
+must_have_happened(unsigned faults, const struct sim_figures *f)
+{
+	const struct {
+		unsigned fault;
+		const char *what;
+		uint64_t times;
+	} happened[] = {
+		{ SIM_KILL_WORKER, "workers killed", f->worker_kills },
+		{ SIM_FORK, "forks", f->forks },
+		{ SIM_LEASE, "folds", f->folds },
+		{ SIM_LOSE, "requests sent again", f->resends },
+		{ SIM_KILL_DAEMON, "daemons killed", f->kills },
+		{ SIM_SNAPSHOT, "snapshots", f->snapshots },
+		{ SIM_DISK, "disks that failed", f->degraded },
+		{ SIM_LOSS, "states lost", f->losses },
+		{ SIM_CRASH, "crashes", f->crashes },
+		{ faults, "counts", f->counted },
+		{ faults, "pages", f->pages },
+		{ faults, "settlings", f->settled },
+	};
+
+	for (size_t i = 0; i < sizeof(happened) / sizeof(happened[0]); i++)
+		if ((faults & happened[i].fault) == happened[i].fault)
+			ck_assert_msg(happened[i].times > 0, "no %s", happened[i].what);
+}
+
 static void
 must_hold(unsigned faults, uint64_t worlds)
 {
+	struct sim_figures figures = { 0 };
+
 	for (uint64_t seed = 1; seed <= worlds; seed++) {
 		struct world w = { seed, faults, STEPS };
 
-		if (play(&w, NULL, false)) {
+		if (play(&w, &figures, false)) {
 			tell_shortest(w);
 			ck_abort_msg("a rule was broken in the world above");
 		}
 	}
+	must_have_happened(faults, &figures);
 }
 
 START_TEST(nothing_is_lost_or_doubled_when_all_is_well)

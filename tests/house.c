@@ -56,6 +56,8 @@ fake_read(void *arg, enum disk_place place, const char *name, struct strbuf *ret
 	struct house *h = arg;
 	int error = count(h, HOUSE_READ);
 
+	if (place == DISK_RUNTIME && h->unreadable)
+		error = h->unreadable;
 	return error ? error : h->disk->ops.read(h->disk, place, name, ret);
 }
 
@@ -184,9 +186,8 @@ static enum apply_life
 alive(void *arg, pid_t pid, uint64_t start)
 {
 	(void)arg;
-	(void)pid;
 	(void)start;
-	return APPLY_LIFE_SAME;
+	return pid > 0 ? APPLY_LIFE_SAME : APPLY_LIFE_UNKNOWN;
 }
 
 void
@@ -364,6 +365,48 @@ void
 house_is_exact(struct house *h)
 {
 	ck_assert_double_eq(house_total(h), h->counted);
+}
+
+void
+house_leave_a_state(struct house *h)
+{
+	house_start(h);
+	house_count(h, 1);
+	house_snapshot(h);
+	house_count(h, 1);
+	house_kill(h);
+}
+
+struct sim_file *
+house_file(struct house *h, enum disk_place place, const char *name)
+{
+	struct sim_file *f = sim_disk_file(h->disk, place, name);
+
+	ck_assert_msg(f != NULL, "there is no %s", name);
+	return f;
+}
+
+void
+house_put(
+    struct house *h, enum disk_place place, const char *name, const void *bytes, size_t n)
+{
+	const struct disk *d = &h->disk->ops;
+	int f;
+
+	ck_assert_int_eq(d->create(d->arg, place, name, &f), 0);
+	ck_assert_int_eq(d->write(d->arg, f, bytes, n), 0);
+	d->close(d->arg, f);
+}
+
+void
+house_copy(
+    struct house *h, enum disk_place place, const char *name, struct house_copy *ret)
+{
+	struct sim_file *f = house_file(h, place, name);
+
+	ck_assert_uint_lt(f->bytes, sizeof(ret->at));
+	memcpy(ret->at, f->at, f->bytes);
+	ret->n = f->bytes;
 }
 
 bool

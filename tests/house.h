@@ -42,6 +42,7 @@ struct house {
 	int error;		   /* with this */
 	int error_of[HOUSE_CALLS]; /* all of a kind fail with this; 0: they do not */
 	int error_in[DISK_PLACES]; /* all that change that folder */
+	int unreadable;		   /* journals are, with this error */
 	bool child_waits;	   /* children do not end by themselves */
 	bool child_fails;
 
@@ -84,6 +85,22 @@ void house_count(struct house *h, double n);
 double house_total(struct house *h);
 /* It must be all that was acknowledged. */
 void house_is_exact(struct house *h);
+
+/* A state with a snapshot and a journal after it, of a daemon that was killed. */
+void house_leave_a_state(struct house *h);
+
+/* A file, which must be there. */
+struct sim_file *house_file(struct house *h, enum disk_place place, const char *name);
+/* A file of the test's. */
+void house_put(struct house *h, enum disk_place place, const char *name,
+    const void *bytes, size_t n);
+/* A copy of a file as it is now, to be put somewhere later. */
+struct house_copy {
+	uint8_t at[65536];
+	size_t n;
+};
+void house_copy(
+    struct house *h, enum disk_place place, const char *name, struct house_copy *ret);
 
 bool house_has(struct house *h, enum disk_place place, const char *name);
 /* Files whose names start so. */

@@ -80,7 +80,7 @@ room_for_cells(struct responder_session *s, size_t n)
 	if (n <= s->cells)
 		return;
 	s->cell = realloc(s->cell, n * 2 * sizeof(s->cell[0]));
-	ck_assert_ptr_nonnull(s->cell);
+	thread_must(s->cell != NULL);
 	memset(s->cell + s->cells, 0, (n * 2 - s->cells) * sizeof(s->cell[0]));
 	s->cells = n * 2;
 }
@@ -334,7 +334,7 @@ answer(struct responder *r, int peer, const uint8_t *bytes, size_t n, uint8_t *o
 
 	wire_writer_init(&w, out, REPLY_ROOM);
 	r->longest = n > r->longest ? n : r->longest;
-	ck_assert_int_eq(message_decode(&m, bytes, n, NULL), REASON_NONE);
+	thread_must(message_decode(&m, bytes, n, NULL) == REASON_NONE);
 	r->seen[m.type]++;
 	if (r->listens)
 		r->listens(r->listens_arg, &m, n);
@@ -357,7 +357,7 @@ answer(struct responder *r, int peer, const uint8_t *bytes, size_t n, uint8_t *o
 					  "the worker version 1" });
 		out[4] = 9;
 	}
-	ck_assert(!w.failed);
+	thread_must(!w.failed);
 	return w.bytes;
 }
 
@@ -424,7 +424,7 @@ serve(struct responder *r, int i)
 
 	if (!read_all(r->peer[i].fd, frame, sizeof(frame)))
 		return false;
-	ck_assert_int_eq(sp_get_frame(frame, &n), 0);
+	thread_must(sp_get_frame(frame, &n) == 0);
 	request = malloc(n);
 	ok = read_all(r->peer[i].fd, request, n) && reply(r, i, request, n);
 	free(request);
@@ -437,10 +437,10 @@ greet(struct responder *r)
 	uint8_t header[SP_HEADER_BYTES];
 	int fd = accept(r->listener, NULL, NULL), i = 0;
 
-	ck_assert_int_ge(fd, 0);
+	thread_must(fd >= 0);
 	while (i < RESPONDER_PEERS && r->peer[i].fd >= 0)
 		i++;
-	ck_assert_int_lt(i, RESPONDER_PEERS);
+	thread_must(i < RESPONDER_PEERS);
 	pthread_mutex_lock(&r->lock);
 	r->connections++;
 	pthread_mutex_unlock(&r->lock);

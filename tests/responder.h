@@ -8,9 +8,19 @@
 #ifndef RESPONDER_H
 #define RESPONDER_H
 
+#include <stdlib.h>
 #include <pthread.h>
 
 #include "message.h"
+
+/* As ck_assert(), for threads beside the test's own: that one has a lock, which a child
+ * that is forked meanwhile would wait for for ever. */
+static inline void
+thread_must(bool holds)
+{
+	if (!holds)
+		abort();
+}
 
 #define RESPONDER_SECONDS 20
 #define RESPONDER_PEERS	  32

@@ -139,6 +139,7 @@ struct sim_worker {
 	struct sim_conn *conn; /* NULL: none */
 	uint64_t awaits;       /* the id of the request that is not answered */
 	bool wants_bye;
+	bool left; /* a session that the daemon has until its lease ends */
 	uint8_t family[SIM_METRICS];
 	struct sim_child child[SIM_METRICS][2]; /* 1: removed, but not yet gone */
 	uint16_t asked[SIM_ASKS];
@@ -336,6 +337,10 @@ struct sim_daemon {
 
 struct sim_daemon *sim_daemon_new(struct sim *s, uint32_t folded_memory);
 void sim_daemon_free(struct sim_daemon *d);
+/* What it has counted about itself goes into the figures: once, at its end or the
+ * world's.
+ */
+void sim_tally(struct sim_daemon *d);
 /* With what the disk has. It may die of it; then it is not up. */
 bool sim_daemon_start(struct sim_daemon *d);
 /* As kill -9 does. */

@@ -62,11 +62,21 @@ make(struct sim_daemon *d)
 	    persist_new(&p, &d->sim->disk->ops, d->apply, d->journal, d->self, NULL));
 }
 
+void
+sim_tally(struct sim_daemon *d)
+{
+	struct sim_figures *f = &d->sim->figures;
+
+	if (!d->up)
+		return;
+	f->folds += (uint64_t)*self_cells(d->self, SELF_SESSIONS_FOLDED, 0);
+	f->resends += (uint64_t)*self_cells(d->self, SELF_RESENT, 0);
+}
+
 static void
 unmake(struct sim_daemon *d)
 {
-	d->sim->figures.folds += (uint64_t)*self_cells(d->self, SELF_SESSIONS_FOLDED, 0);
-	d->sim->figures.resends += (uint64_t)*self_cells(d->self, SELF_RESENT, 0);
+	sim_tally(d);
 	d->sim->disk->dead = true; /* what is released here writes nothing */
 	persist_free(d->persist);
 	apply_free(d->apply);
@@ -190,8 +200,10 @@ end(struct sim_daemon *d)
 	unmake(d);
 	s->loose |= lossy;
 	s->failed_once |= lossy;
-	for (int i = 0; lossy && i < SIM_WORKERS; i++)
+	for (int i = 0; lossy && i < SIM_WORKERS; i++) {
 		sim_forget(&s->worker[i]);
+		s->worker[i].left = true; /* one that has ended may be there again */
+	}
 	sim_unseen(s);
 }
 

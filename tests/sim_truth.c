@@ -235,8 +235,11 @@ check_line(struct sim *s, int line)
 		return sim_fail(s, "line %d went down from %.17g to %.17g", line,
 		    wire_double(l->last), total);
 	l->last = there ? wire_bits(total) : 0;
-	if (!there)
+	/* It was removed: made again it starts at 0, though no page may have said so. */
+	if (!there) {
 		l->extra = 0;
+		l->seen = 0;
+	}
 	return true;
 }
 
@@ -394,8 +397,9 @@ check_line_settled(struct sim *s, int line)
 		    "may be missing",
 		    line, total, b.counted, l->maybe);
 	}
-	/* A child that was removed and made again counts from 0. */
-	if (owner_of(s, line) && total > b.counted + l->extra)
+	/* A child that was removed and made again counts from 0; unless a session that
+	 * was left had it too. */
+	if (owner_of(s, line) && !owner_of(s, line)->left && total > b.counted + l->extra)
 		return sim_fail(s,
 		    "still there: line %d is %.17g; %.17g was counted since it was made",
 		    line, total, b.counted);
@@ -422,7 +426,8 @@ gauge(struct sim *s, unsigned m, double *ret)
 	return false;
 }
 
-/* Gauges are those of the living. */
+/* Gauges are those of the living; and of a session that was left, until its lease ends:
+ * an old HELLO that comes late may bind it again. */
 static bool
 check_gauges(struct sim *s)
 {
@@ -437,6 +442,8 @@ check_gauges(struct sim *s)
 
 		if (!w->alive)
 			continue;
+		if (w->left)
+			return true;
 		if (level->set) {
 			any = true;
 			sum += level->value[0];

@@ -315,6 +315,7 @@ sim_answer(struct sim_worker *w)
 	bye = w->session->state == SESSION_WAIT && w->session->asked == MESSAGE_BYE;
 	believe(w, &before);
 	verdict = session_reply(w->session, p->data, p->bytes, &w->source);
+	w->left |= p->data[5] == MESSAGE_LIVE && verdict == SESSION_AGAIN;
 	free(p);
 	if (w->session->lost != lost) {
 		w->sim->figures.missed++;

@@ -86,6 +86,7 @@ talk_worker(struct talk *t, pid_t pid)
 	w->peer.connection = ++t->next_connection;
 	w->peer.pid = pid;
 	w->peer.uid = 1000;
+	w->peer.direct = true;
 	memcpy(w->sid, &w->peer.connection, sizeof(w->peer.connection));
 	return w;
 }

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,6 +349,9 @@ main(int argc, char **argv)
 		return 2;
 	control = atoi(argv[1]);
 	(void)fcntl(control, F_SETFD, FD_CLOEXEC);
+	/* What a shell starts in the background ignores them. */
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGQUIT, SIG_DFL);
 	load_tally(argv[2]);
 	while (next_line(line))
 		run(line);
