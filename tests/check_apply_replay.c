@@ -5,74 +5,10 @@
  */
 #include <stdio.h>
 
-#include "json_talk.h"
+#include "replay_talk.h"
 #include "suite.h"
-#include "twins.h"
-
-static struct twins t;
-
-static void
-setup(void)
-{
-	twins_init(&t);
-}
-
-static void
-teardown(void)
-{
-	twins_close(&t);
-}
-
-static const double bounds[] = { 0.5, 1 };
-static const struct talk_metric counter = {
-	.kind = MESSAGE_COUNTER, .level = "", .name = "c", .variable = "l"
-};
-static const struct talk_metric each = {
-	.id = 1, .kind = MESSAGE_GAUGE, .merge = MESSAGE_EACH, .level = "n", .name = "g"
-};
-static const struct talk_metric last = {
-	.id = 2, .kind = MESSAGE_GAUGE, .merge = MESSAGE_LAST, .level = "", .name = "last"
-};
-static const struct talk_metric histogram = { .id = 3,
-	.kind = MESSAGE_HISTOGRAM,
-	.level = "n/c/e",
-	.name = "h",
-	.help = "Back\\slash",
-	.constant = "z=\"\n",
-	.n_bounds = 2,
-	.bounds = bounds };
-
-static void
-pass(struct twin *x, uint64_t ms)
-{
-	x->talk->now_ms += ms;
-	apply_tick(x->talk->apply, x->talk->now_ms);
-}
-
-static void
-send(struct twin *x, const char *message)
-{
-	talk_json(x->talk, message);
-}
 
 /* ---- Lives ---------------------------------------------------------------- */
-
-static void
-comes(struct twin *x, void *arg)
-{
-	(void)arg;
-	talk_hello(x->w[0], "a");
-}
-
-static void
-defines(struct twin *x, void *arg)
-{
-	comes(x, arg);
-	talk_define(x->w[0], &counter, "\\q\"\n", 0);
-	talk_define(x->w[0], &each, "", 1);
-	talk_define(x->w[0], &last, "", 2);
-	talk_define(x->w[0], &histogram, "", 4);
-}
 
 static void
 defines_and_is_refused(struct twin *x, void *arg)
@@ -85,18 +21,6 @@ defines_and_is_refused(struct twin *x, void *arg)
 	talk_define(x->w[0], &other, "x", 20); /* both items */
 	ck_assert_int_eq(talk_refused(x->talk), REASON_TYPE);
 	talk_child(x->w[0], 0, "more,values", 21);
-}
-
-static void
-counts(struct twin *x, void *arg)
-{
-	defines(x, arg);
-	talk_set(x->w[0], 0, 0.1);
-	talk_set(x->w[0], 0, 0.1 + 0.2);
-	talk_set(x->w[0], 1, -0.0);
-	talk_update(x->w[0], 2, 2, (double[]){ 5, 1e-300 });
-	talk_update(x->w[0], 4, 4, (double[]){ 1, 2, 3, 1.1 });
-	talk_set(x->w[0], MESSAGE_CELL_DROPPED, 3);
 }
 
 static void
@@ -200,19 +124,6 @@ is_replaced(struct twin *x, void *arg)
 	talk_hello(x->w[1], "b");
 	talk_define(x->w[1], &other, "x", 0);
 	talk_set(x->w[1], 0, 2);
-}
-
-static void
-is_sent_in_json(struct twin *x, void *arg)
-{
-	(void)arg;
-	send(x, METRICS(INC "," SET("2")));
-	send(x,
-	    METRICS("{\"name\":\"h\",\"type\":\"histogram\",\"buckets\":[1],\"observe\":["
-		    "0.1,0.2]},{\"name\":\"d\",\"type\":\"counter\",\"help\":\"x\"}"));
-	send(x, "{\"namespace\":\"n\",\"metrics\":[{\"name\":\"g\",\"type\":\"gauge\","
-		"\"merge\":\"last\",\"labels\":{\"l\":\"\\\\ \\\" \\n\"},\"set\":1}]}");
-	send(x, METRICS("{\"name\":\"g\",\"type\":\"gauge\",\"add\":0.1}"));
 }
 
 static void

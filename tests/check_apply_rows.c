@@ -6,58 +6,9 @@
  */
 #include <stdio.h>
 
-#include "apply_parts.h"
-#include "suite.h"
-#include "talk.h"
+#include "row_talk.h"
 
-#define LEASE_MS 15000
-#define GRACE_MS 2000
-#define OTHERS	 5 /* the serial of somebody's session on the same connection */
-
-static struct talk *t;
-static struct journal *journal;
-/* The session was opened by first; asker sends the request. */
-static struct talk_worker *first, *asker;
-
-static const struct talk_metric counter = {
-	.kind = MESSAGE_COUNTER, .level = "", .name = "c"
-};
-static const struct talk_metric gauge = {
-	.id = 1, .kind = MESSAGE_GAUGE, .merge = MESSAGE_EACH, .level = "", .name = "g"
-};
-
-static void
-set_up(void)
-{
-	struct apply_options o = { .store = TALK_STORE,
-		.epoch = 7,
-		.lease_ms = LEASE_MS,
-		.grace_ms = GRACE_MS,
-		.message_bytes = 1 << 20,
-		.json_bytes = 65536,
-		.version = "0" };
-
-	journal = journal_new();
-	ck_assert_ptr_nonnull(journal);
-	o.journal = journal;
-	t = talk_new(NULL, &o);
-	first = talk_worker(t, 100);
-	asker = talk_worker(t, 200);
-}
-
-static void
-tear_down(void)
-{
-	talk_free(t);
-	journal_free(journal);
-}
-
-static void
-pass(uint64_t ms)
-{
-	t->now_ms += ms;
-	apply_tick(t->apply, t->now_ms);
-}
+#define OTHERS 5 /* the serial of somebody's session on the same connection */
 
 /* ---- States ----------------------------------------------------------------- */
 
@@ -65,7 +16,7 @@ enum { NONE, FRESH, USED, FOLDED, FORGOTTEN };
 
 static const struct {
 	int session;
-	bool bound; /* the asker's connection said HELLO for it */
+	bool bound; /* the second's connection said HELLO for it */
 } states[] = {
 	{ NONE, false },
 	{ FRESH, false },
@@ -79,28 +30,28 @@ static const struct {
 };
 #define STATES (sizeof(states) / sizeof(states[0]))
 
-/* The asker speaks for the first one's session. */
+/* The second speaks for the first one's session. */
 static void
 impersonate(void)
 {
-	memcpy(asker->sid, first->sid, sizeof(asker->sid));
-	asker->has_ticket = first->has_ticket;
-	asker->ticket = first->ticket;
+	memcpy(second->sid, first->sid, sizeof(second->sid));
+	second->has_ticket = first->has_ticket;
+	second->ticket = first->ticket;
 }
 
-/* Another session of the asker's connection, as behind a device: it gets serial 5. */
+/* Another session of the second's connection, as behind a device: it gets serial 5. */
 static void
 open_anothers(void)
 {
 	uint8_t sid[MESSAGE_SID_BYTES];
 
-	memcpy(sid, asker->sid, sizeof(sid));
+	memcpy(sid, second->sid, sizeof(sid));
 	for (uint8_t i = 0; t->apply->sessions.next_serial <= OTHERS; i++) {
-		asker->has_ticket = false;
-		memset(asker->sid, 0xa0 + i, sizeof(asker->sid));
-		ck_assert_int_eq(talk_hello(asker, NULL), MESSAGE_NEW);
+		second->has_ticket = false;
+		memset(second->sid, 0xa0 + i, sizeof(second->sid));
+		ck_assert_int_eq(talk_hello(second, NULL), MESSAGE_NEW);
 	}
-	memcpy(asker->sid, sid, sizeof(sid));
+	memcpy(second->sid, sid, sizeof(sid));
 }
 
 static void
@@ -110,14 +61,14 @@ enter(size_t i)
 
 	open_anothers();
 	if (session == NONE) {
-		asker->has_ticket = true;
-		asker->ticket = (struct message_ticket){ TALK_STORE, 1000 };
+		second->has_ticket = true;
+		second->ticket = (struct message_ticket){ TALK_STORE, 1000 };
 		return;
 	}
 	ck_assert_int_eq(talk_hello(first, NULL), MESSAGE_NEW);
 	impersonate();
 	if (states[i].bound)
-		ck_assert_int_eq(talk_hello(asker, NULL), MESSAGE_LIVE);
+		ck_assert_int_eq(talk_hello(second, NULL), MESSAGE_LIVE);
 	if (session != FRESH) {
 		ck_assert_int_eq(talk_define(first, &counter, "", 0), MESSAGE_ACK);
 		ck_assert_int_eq(talk_define(first, &gauge, "", 1), MESSAGE_ACK);
@@ -156,34 +107,34 @@ send_update(const struct row *row)
 {
 	double value = row->odd & BELOW ? 4 : 8;
 
-	talk_update(asker, row->odd & UNDEFINED ? 9 : 0, !(row->odd & EMPTY), &value);
+	talk_update(second, row->odd & UNDEFINED ? 9 : 0, !(row->odd & EMPTY), &value);
 }
 
 static void
 send_row(const struct row *row)
 {
-	asker->n = row->n - 1;
-	asker->has_ticket = !(row->odd & NO_TICKET);
+	second->n = row->n - 1;
+	second->has_ticket = !(row->odd & NO_TICKET);
 	if (row->odd & OTHER_STORE)
-		asker->ticket.store++;
+		second->ticket.store++;
 	if (row->odd & TO_COME)
-		asker->ticket.serial = 1000;
+		second->ticket.serial = 1000;
 	if (row->odd & OTHER_SID)
-		memset(asker->sid, 0x77, sizeof(asker->sid));
+		memset(second->sid, 0x77, sizeof(second->sid));
 	if (row->odd & OTHER_UID)
-		asker->peer.uid = 4711;
+		second->peer.uid = 4711;
 	if (row->type == MESSAGE_HELLO)
-		talk_hello(asker, NULL);
+		talk_hello(second, NULL);
 	else if (row->type == MESSAGE_DEFINE)
-		talk_define(asker, &counter, "", 0);
+		talk_define(second, &counter, "", 0);
 	else if (row->type == MESSAGE_UPDATE)
 		send_update(row);
 	else if (row->type == MESSAGE_REMOVE)
-		talk_remove(asker, 0);
+		talk_remove(second, 0);
 	else if (row->type == MESSAGE_PING)
-		talk_ping(asker);
+		talk_ping(second);
 	else
-		talk_bye(asker);
+		talk_bye(second);
 }
 
 /*
@@ -471,11 +422,11 @@ START_TEST(a_ticket_counts_only_where_its_hello_was_said)
 
 	enter(4);
 	stranger->ticket = first->ticket;
-	stranger->ticket.serial = OTHERS; /* the asker's connection has it */
+	stranger->ticket.serial = OTHERS; /* the second's connection has it */
 	ck_assert_int_eq(talk_ping(stranger), MESSAGE_UNBOUND);
 	ck_assert_int_eq(talk_bye(stranger), MESSAGE_UNBOUND);
-	asker->ticket.serial = OTHERS;
-	ck_assert_int_eq(talk_ping(asker), MESSAGE_ACK);
+	second->ticket.serial = OTHERS;
+	ck_assert_int_eq(talk_ping(second), MESSAGE_ACK);
 	ck_assert_uint_eq(t->m.n, 0);
 }
 END_TEST

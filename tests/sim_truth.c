@@ -207,7 +207,7 @@ may_not_go_down(const struct sim *s, int line)
 {
 	bool removable = line == SIM_LINE_SHARED || line >= SIM_LINE_OWN;
 
-	return line != SIM_LINE_SUM && !(removable && s->loose);
+	return line != SIM_LINE_SUM && !(removable && s->failed_once);
 }
 
 static bool
