@@ -44,10 +44,12 @@ worker_hello(const struct rig *r)
 	uint8_t bytes[256];
 	struct wire_writer out;
 	struct message m;
+	static uint32_t workers;
 	pid_t pid = getpid();
 
+	workers++;
 	memcpy(hello.sid, &pid, sizeof(pid));
-	memcpy(hello.sid + 8, &w.fd, sizeof(w.fd));
+	memcpy(hello.sid + 8, &workers, sizeof(workers));
 	wire_writer_init(&out, bytes, sizeof(bytes));
 	message_put_hello(&out, &hello);
 	ask(&w, &out, MESSAGE_NEW, &m);
@@ -315,6 +317,50 @@ START_TEST(what_came_before_the_death_is_counted)
 }
 END_TEST
 
+/* An UPDATE of the counter, as a whole frame. */
+static size_t
+put_frame(struct worker *w, double count, uint8_t out[128])
+{
+	uint8_t *payload = out + SP_FRAME_BYTES + 4;
+	struct wire_writer to;
+	size_t begun;
+
+	wire_writer_init(&to, payload, 100);
+	begun = message_begin_update(&to, w->ticket, ++w->n);
+	message_put_record(&to, 0, wire_bits(count));
+	message_end(&to, begun, 1);
+	sp_put_frame(out, 4 + to.bytes);
+	memset(out + SP_FRAME_BYTES, 0x80, 4); /* the request's id */
+	return SP_FRAME_BYTES + 4 + to.bytes;
+}
+
+/* More than the daemon reads at once, so that it answers the first of them in vain before
+ * it has seen the last. */
+START_TEST(what_came_before_a_close_is_counted_though_nobody_takes_the_answers)
+{
+	enum { UPDATES = 2500, ROUNDS = 5 };
+	static uint8_t frames[UPDATES * 128];
+	struct rig r;
+
+	rig_start(&r, NULL);
+	for (int i = 1; i <= ROUNDS; i++) {
+		struct worker w = worker_begin(&r);
+		size_t bytes = 0;
+
+		for (int k = 8; k <= UPDATES; k++)
+			bytes += put_frame(&w, k, frames + bytes);
+		ck_assert_uint_gt(bytes, 2 * 65536);
+		kill(r.pid, SIGSTOP);
+		rig_write(w.fd, frames, bytes);
+		close(w.fd);
+		kill(r.pid, SIGCONT);
+		rig_wait_sample(&r, "dynamo_metricsd_connections", 0);
+		ck_assert_double_eq(rig_sample(&r, "dynamo_n"), (double)UPDATES * i);
+	}
+	rig_stop(&r);
+}
+END_TEST
+
 START_TEST(what_came_before_the_death_is_counted_though_a_clone_lives)
 {
 	struct rig r;
@@ -408,6 +454,8 @@ main(void)
 	tcase_add_test(t, a_worker_that_is_silent_is_folded_by_its_lease);
 	tcase_add_test(t, a_killed_worker_is_folded_while_a_clone_holds_its_connection);
 	tcase_add_test(t, what_came_before_the_death_is_counted);
+	tcase_add_test(
+	    t, what_came_before_a_close_is_counted_though_nobody_takes_the_answers);
 	tcase_add_test(t, what_came_before_the_death_is_counted_though_a_clone_lives);
 	tcase_add_test(t, a_child_may_go_on_with_a_connection_that_has_no_session);
 	tcase_add_test(t, the_dead_leave_no_descriptors_behind);
