@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+import unittest
 
 import harness
 from harness import wait_for
@@ -108,6 +109,8 @@ class Children(Fork):
         self.assertEqual(self.total(daemon), 8)
         self.assertEqual(daemon.value("dynamo_metricsd_refused_total"), None)
 
+    @unittest.skipIf(harness.SANITIZED, "the sanitizer's malloc does not outlive a fork that "
+        "comes while another thread has its lock")
     def test_may_come_while_threads_count(self):
         self.run_to_the_end("storm")
 
