@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,19 +31,33 @@ start_of(pid_t pid)
 	return start;
 }
 
+/* Where the kernel has no pidfd_open(), as under valgrind, nothing is certain. */
+static enum process_life
+known(enum process_life life)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0U);
+
+	if (pidfd < 0)
+		return PROCESS_UNKNOWN;
+	close(pidfd);
+	return life;
+}
+
 START_TEST(a_process_is_the_same_by_its_number_and_its_start)
 {
 	uint64_t start = start_of(getpid());
 
 	ck_assert_uint_gt(start, 0);
-	ck_assert_int_eq(process_life(getpid(), start), PROCESS_SAME);
-	ck_assert_int_eq(process_life(getppid(), start_of(getppid())), PROCESS_SAME);
+	ck_assert_int_eq(process_life(getpid(), start), known(PROCESS_SAME));
+	ck_assert_int_eq(
+	    process_life(getppid(), start_of(getppid())), known(PROCESS_SAME));
 }
 END_TEST
 
 START_TEST(another_start_is_another_process)
 {
-	ck_assert_int_eq(process_life(getpid(), start_of(getpid()) + 1), PROCESS_GONE);
+	ck_assert_int_eq(
+	    process_life(getpid(), start_of(getpid()) + 1), known(PROCESS_GONE));
 }
 END_TEST
 
@@ -57,13 +72,13 @@ START_TEST(the_dead_are_gone_buried_or_not)
 		_exit(0);
 	}
 	start = start_of(pid);
-	ck_assert_int_eq(process_life(pid, start), PROCESS_SAME);
+	ck_assert_int_eq(process_life(pid, start), known(PROCESS_SAME));
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-	ck_assert_int_eq(process_life(pid, start), PROCESS_GONE);
+	ck_assert_int_eq(process_life(pid, start), known(PROCESS_GONE));
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_int_eq(process_life(pid, start), PROCESS_GONE);
-	ck_assert_int_eq(process_life(pid, 0), PROCESS_GONE);
+	ck_assert_int_eq(process_life(pid, start), known(PROCESS_GONE));
+	ck_assert_int_eq(process_life(pid, 0), known(PROCESS_GONE));
 }
 END_TEST
 
