@@ -176,9 +176,7 @@ END_TEST
 static int
 forks(void)
 {
-	const char *preloaded = getenv("LD_PRELOAD");
-
-	return preloaded && strstr(preloaded, "vgpreload") ? 10 : FORKS;
+	return suite_is_under_valgrind() ? 10 : FORKS;
 }
 
 static bool busy_over;

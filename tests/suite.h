@@ -6,7 +6,18 @@
 #define SUITE_H
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* True under valgrind. */
+static inline bool
+suite_is_under_valgrind(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	return preloaded && strstr(preloaded, "vgpreload") != NULL;
+}
 
 /* Run the suite, which is released; returns the exit status of main(). */
 static inline int
