@@ -2,23 +2,6 @@
 /* Every way in which a session ends, at the daemon: a table. */
 #include "row_talk.h"
 
-/* What the record of the effect is; 0: none. A turn's time may stand before it. */
-static uint8_t
-recorded(void)
-{
-	struct journal_reader reader = { 0 };
-	struct journal_record record;
-	uint8_t type = 0;
-
-	reader.bytes = journal_bytes(journal, &reader.n);
-	while (journal_next(&reader, &record))
-		if (record.type != JOURNAL_TIME) {
-			ck_assert_uint_eq(type, 0);
-			type = record.type;
-		}
-	return type;
-}
-
 /* Another connection of the first one's session. */
 static void
 impersonate(struct talk_worker *w)

@@ -6,37 +6,9 @@
 #include <stdio.h>
 
 #include "effect.h"
-#include "json_talk.h"
+#include "one_twin.h"
 #include "suite.h"
-#include "twins.h"
 
-static struct twins t;
-static struct twin *x; /* one of the two is enough */
-static struct talk *fresh;
-
-static void
-setup(void)
-{
-	twins_init(&t);
-	twins_open(&t);
-	x = &t.dies;
-	fresh = NULL;
-}
-
-static void
-teardown(void)
-{
-	if (fresh)
-		talk_free(fresh);
-	twins_close(&t);
-}
-
-static const struct talk_metric gauge = {
-	.kind = MESSAGE_GAUGE, .merge = MESSAGE_EACH, .level = "", .name = "g"
-};
-static const struct talk_metric counter = {
-	.id = 1, .kind = MESSAGE_COUNTER, .level = "", .name = "c"
-};
 static const struct talk_metric last = {
 	.id = 2, .kind = MESSAGE_GAUGE, .merge = MESSAGE_LAST, .level = "", .name = "last"
 };

@@ -1,36 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is no record of a state is refused, and told apart from memory that is out. */
-#include "json_talk.h"
+#include "one_twin.h"
 #include "suite.h"
-#include "twins.h"
-
-static struct twins t;
-static struct twin *x; /* one of the two is enough */
-static struct talk *fresh;
-
-static void
-setup(void)
-{
-	twins_init(&t);
-	twins_open(&t);
-	x = &t.dies;
-	fresh = NULL;
-}
-
-static void
-teardown(void)
-{
-	if (fresh)
-		talk_free(fresh);
-	twins_close(&t);
-}
-
-static const struct talk_metric gauge = {
-	.kind = MESSAGE_GAUGE, .merge = MESSAGE_EACH, .level = "", .name = "g"
-};
-static const struct talk_metric counter = {
-	.id = 1, .kind = MESSAGE_COUNTER, .level = "", .name = "c"
-};
 
 static void
 start(struct talk_worker *w, const char *wish)

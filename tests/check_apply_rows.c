@@ -238,23 +238,6 @@ show(char out[400], const struct view *v)
 	    v->n_folded, v->page);
 }
 
-/* What the record of the effect is; 0: none. A turn's time may stand before it. */
-static uint8_t
-recorded(void)
-{
-	struct journal_reader reader = { 0 };
-	struct journal_record record;
-	uint8_t type = 0;
-
-	reader.bytes = journal_bytes(journal, &reader.n);
-	while (journal_next(&reader, &record))
-		if (record.type != JOURNAL_TIME) {
-			ck_assert_uint_eq(type, 0);
-			type = record.type;
-		}
-	return type;
-}
-
 struct effect {
 	char outcome;
 	enum message_type reply;

@@ -20,13 +20,6 @@ tear_down(void)
 	house_free(&h);
 }
 
-static void
-wait_for_problem(const char *text)
-{
-	ck_assert_msg(strstr(house_problems(&h), text) != NULL, "no \"%s\" in %s", text,
-	    house_problems(&h));
-}
-
 /* ---- In order ---------------------------------------------------------- */
 
 START_TEST(a_kill_takes_nothing_that_was_acknowledged)
@@ -265,7 +258,7 @@ START_TEST(a_snapshot_that_fails_is_tried_again_and_nothing_is_lost)
 	house_count(&h, 1);
 	h.child_fails = true;
 	house_snapshot(&h);
-	wait_for_problem("no snapshot in /state: ");
+	house_must_have_problem(&h, "no snapshot in /state: ");
 	ck_assert(!house_figures(&h).degraded);
 	ck_assert_uint_eq(house_figures(&h).snapshot_failures, 1);
 	ck_assert_uint_eq(house_files(&h, DISK_STATE, ""), 0);
@@ -309,7 +302,7 @@ START_TEST(a_failing_snapshot_is_logged_once)
 	house_start(&h);
 	for (int i = 0; i < 10; i++)
 		house_snapshot(&h);
-	wait_for_problem("no process can be started to write it");
+	house_must_have_problem(&h, "no process can be started to write it");
 	line = strstr(h.talk->logged.at, "no process can be started");
 	ck_assert_ptr_nonnull(line);
 	ck_assert_ptr_null(strstr(line + 1, "no process can be started"));
@@ -329,7 +322,7 @@ START_TEST(a_child_that_does_not_end_is_a_problem_and_ends_with_the_daemon)
 	house_pass(&h, 60000);
 	ck_assert_str_eq(house_problems(&h), "[]");
 	house_pass(&h, 15000);
-	wait_for_problem("has taken 75 s so far");
+	house_must_have_problem(&h, "has taken 75 s so far");
 	house_count(&h, 1);
 	ck_assert_uint_eq(h.called[HOUSE_SPAWN], 1);
 	ck_assert_int_eq(house_stop(&h), 0);

@@ -20,13 +20,6 @@ tear_down(void)
 	house_free(&h);
 }
 
-static void
-must_have_problem(const char *text)
-{
-	ck_assert_msg(strstr(house_problems(&h), text) != NULL, "no \"%s\" in %s", text,
-	    house_problems(&h));
-}
-
 /* ---- Folders ----------------------------------------------------------- */
 
 START_TEST(a_folder_that_another_daemon_has_ends_the_start)
@@ -43,8 +36,9 @@ START_TEST(a_folder_that_cannot_be_used_is_a_problem_until_it_can)
 {
 	h.error_of[HOUSE_OPEN] = EACCES;
 	house_start(&h);
-	must_have_problem("no snapshot in /state: Permission denied");
-	must_have_problem("the journal cannot be made in /runtime: Permission denied");
+	house_must_have_problem(&h, "no snapshot in /state: Permission denied");
+	house_must_have_problem(
+	    &h, "the journal cannot be made in /runtime: Permission denied");
 	ck_assert(house_figures(&h).degraded);
 	house_count(&h, 1);
 	house_is_exact(&h);
@@ -67,13 +61,13 @@ START_TEST(a_folder_that_another_daemon_has_later_is_a_problem_that_says_so)
 	house_start(&h);
 	h.error_of[HOUSE_OPEN] = EWOULDBLOCK;
 	house_snapshot(&h);
-	must_have_problem(
-	    "no snapshot in /state: another dynamo-metricsd has the folder");
+	house_must_have_problem(
+	    &h, "no snapshot in /state: another dynamo-metricsd has the folder");
 	h.error_of[HOUSE_OPEN] = 0;
 	h.error_in[DISK_RUNTIME] = EWOULDBLOCK;
 	house_snapshot(&h);
-	must_have_problem("the journal cannot be made in /runtime: another "
-			  "dynamo-metricsd has the folder");
+	house_must_have_problem(&h, "the journal cannot be made in /runtime: another "
+				    "dynamo-metricsd has the folder");
 }
 END_TEST
 
@@ -107,7 +101,8 @@ START_TEST(c18_a_full_disk_costs_what_comes_after_it_and_nothing_else)
 	h.error_of[HOUSE_WRITE] = ENOSPC;
 	house_count(&h, 1);
 	ck_assert(house_figures(&h).degraded);
-	must_have_problem("the journal cannot be written in /runtime: No space left");
+	house_must_have_problem(
+	    &h, "the journal cannot be written in /runtime: No space left");
 	ck_assert_uint_eq(house_file(&h, DISK_RUNTIME, "journal.1")->bytes, bytes);
 	/* Room again: nothing follows what is missing. */
 	h.error_of[HOUSE_WRITE] = 0;
@@ -205,7 +200,7 @@ START_TEST(a_write_that_cannot_be_forced_to_the_disk_is_one_that_failed)
 	h.error_of[HOUSE_SYNC] = EIO;
 	house_count(&h, 1);
 	ck_assert(house_figures(&h).degraded);
-	must_have_problem("Input/output error");
+	house_must_have_problem(&h, "Input/output error");
 	house_snapshot(&h);
 	ck_assert(house_figures(&h).degraded);
 	h.error_of[HOUSE_SYNC] = 0;
@@ -227,7 +222,7 @@ START_TEST(journals_do_not_grow_without_end_while_no_snapshot_can_be_written)
 		house_count(&h, 1);
 	ck_assert_uint_le(house_figures(&h).journal_bytes, 3 * 4096);
 	ck_assert(house_figures(&h).degraded);
-	must_have_problem("the most that they may take (state.journal_bytes)");
+	house_must_have_problem(&h, "the most that they may take (state.journal_bytes)");
 	house_is_exact(&h);
 	h.child_fails = false;
 	house_snapshot(&h);
@@ -272,7 +267,8 @@ START_TEST(a_start_that_cannot_end_the_last_journal_is_degraded)
 	house_start(&h);
 	house_is_exact(&h);
 	ck_assert(house_figures(&h).degraded);
-	must_have_problem("/runtime/journal.1 cannot be ended: Read-only file system");
+	house_must_have_problem(
+	    &h, "/runtime/journal.1 cannot be ended: Read-only file system");
 	house_count(&h, 1);
 	house_snapshot(&h);
 	ck_assert(!house_figures(&h).degraded);

@@ -448,6 +448,13 @@ house_problems(struct house *h)
 	return text;
 }
 
+void
+house_must_have_problem(struct house *h, const char *text)
+{
+	ck_assert_msg(strstr(house_problems(h), text) != NULL, "no \"%s\" in %s", text,
+	    house_problems(h));
+}
+
 bool
 house_logged(struct house *h, const char *text)
 {

@@ -108,6 +108,8 @@ unsigned house_files(struct house *h, enum disk_place place, const char *start);
 struct persist_figures house_figures(struct house *h);
 /* Problems as JSON, until the next call. */
 const char *house_problems(struct house *h);
+/* One of them has this text in it. */
+void house_must_have_problem(struct house *h, const char *text);
 bool house_logged(struct house *h, const char *text);
 
 #endif /* HOUSE_H */

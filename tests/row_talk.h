@@ -57,4 +57,21 @@ pass(uint64_t ms)
 	apply_tick(t->apply, t->now_ms);
 }
 
+/* What the record of the effect is; 0: none. A turn's time may stand before it. */
+static uint8_t
+recorded(void)
+{
+	struct journal_reader reader = { 0 };
+	struct journal_record record;
+	uint8_t type = 0;
+
+	reader.bytes = journal_bytes(journal, &reader.n);
+	while (journal_next(&reader, &record))
+		if (record.type != JOURNAL_TIME) {
+			ck_assert_uint_eq(type, 0);
+			type = record.type;
+		}
+	return type;
+}
+
 #endif /* ROW_TALK_H */
