@@ -11,7 +11,9 @@ from harness import wait_for
 from programs import cpu_s, descriptors, memory_bytes
 
 WORKERS = int(os.environ.get("DYNM_CHURN") or 5000)
-OF_THE_LIBRARY = 5  # one in five is the library's, the others speak the protocol themselves
+# One in five is the library's, the others speak the protocol themselves. The sanitizer's malloc
+# does not outlive a fork that another thread of the process is busy in: there, all do.
+OF_THE_LIBRARY = 0 if harness.SANITIZED else 1 / 5
 REMEMBERED = 200  # limits.folded
 LEASE_MS = 1000
 PAGES = 200  # whose CPU time is measured
@@ -30,7 +32,7 @@ class Churn(harness.SystemTest):
     def come_and_go(self, daemon, n):
         """What they counted."""
         self.times += 1
-        mine = n // OF_THE_LIBRARY
+        mine = int(n * OF_THE_LIBRARY)
         env = harness.clean_environment(DYN_METRICSD_ADDRESS=daemon.address)
         programs = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE)
             for command in ([CHURN, str(mine)], [PEER, daemon.socket, str(n - mine)])]
