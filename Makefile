@@ -63,7 +63,8 @@ CLIENT := $(call objects,$(call sources,client))
 DAEMON := $(call objects,$(filter-out daemon/main.c,$(call sources,daemon)))
 CTL    := $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 CHECKS := $(filter $(or $(T),%),$(patsubst tests/check_%.c,%,$(sort $(wildcard tests/check_*.c))))
-PEERS  := $(patsubst tests/system/peer_%.c,%,$(sort $(wildcard tests/system/peer_*.c)))
+SYSPEERS := $(patsubst tests/system/peer_%.c,%,$(sort $(wildcard tests/system/peer_*.c)))
+BENCHES := $(basename $(call sources,tests/bench) $(sort $(wildcard tests/bench/*.cpp)))
 FAILING := $(BUILD)/tests/failing.o
 TESTUTIL := $(filter-out $(FAILING),$(call objects,\
 	$(filter-out tests/check_%,$(call sources,tests))))
@@ -84,14 +85,16 @@ so     := $(BUILD)/$(soname)
 sodev  := $(BUILD)/libdynamo-metrics.so
 pc     := $(BUILD)/dynamo-metrics.pc
 checks := $(CHECKS:%=$(BUILD)/tests/check_%)
-peers  := $(PEERS:%=$(BUILD)/tests/system/peer_%)
+peers  := $(SYSPEERS:%=$(BUILD)/tests/system/peer_%)
 examples := $(EXAMPLES:%=$(BUILD)/%)
 systest  := $(SYSTEST:%=$(BUILD)/%)
+benches  := $(BENCHES:%=$(BUILD)/%)
+counts   := $(basename $(call objects,$(call sources,tests/counts)))
 
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $(@:$(BUILD)/%=%);)
 
-.PHONY: all programs tests check system scale churn chaos simulate sacred test run demo docs deps test-deps asan tsan valgrind \
-	mutants install uninstall check-layers check-header format format-check show-abort clean help FORCE
+.PHONY: all programs tests check system scale churn chaos simulate decimals counts counts-write sacred test run demo docs deps test-deps bench-deps asan tsan valgrind arm64 \
+	mutants bench bench-programs profile bench-peers bench-docs growth install uninstall check-layers check-header format format-check show-abort clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -109,6 +112,16 @@ $(BUILD)/tests/%.o:  part := -Iproto -Idaemon -Iclient -Iclient/include -Ictl -I
 $(BUILD)/tests/system/%.o:    part := -Iclient/include -fPIE
 $(BUILD)/tests/chaos/%.o:     part := -Iclient/include -Itests -fPIE
 $(BUILD)/tests/sacred/%.o:    part := -Iclient/include -fPIC
+$(BUILD)/tests/bench/client_%.o: part := -Iclient/include -Itests/bench -fPIE
+$(BUILD)/tests/bench/daemon_%.o: part := -Iproto -Idaemon -Itests/bench -fPIE \
+	$(call pkg_cflags,$(DAEMON_PKGS) zlib)
+$(BUILD)/tests/bench/floor/%.o: part := -Itests/bench -fPIC
+$(BUILD)/tests/bench/clientin_%.o: part := -Iproto -Iclient -Iclient/include -Itests/bench -fPIE
+$(BUILD)/tests/bench/cxx_%.o: part := -Itests/bench -fPIE
+$(BUILD)/tests/bench/wire_%.o: part := -Iproto -Itests/bench -fPIE
+$(BUILD)/tests/counts/client_%.o: part := -Iclient/include -Itests/counts -fPIE
+$(BUILD)/tests/counts/clientin_%.o: part := -Iproto -Iclient -Iclient/include -Itests/counts -fPIE
+$(BUILD)/tests/counts/daemon_%.o: part := -Iproto -Idaemon -Itests/counts -fPIE
 $(BUILD)/tests/system/peer_%.o: part := -Iproto -Iclient/include -fPIE
 $(BUILD)/client/examples/%.o: part := -Iclient/include -fPIE
 
@@ -189,7 +202,7 @@ part_of = $(if $(filter client_%,$(1)),client,$(if $(filter ctl_% ctl,$(1)),ctl,
 pkgs_client := $(TEST_PKGS)
 pkgs_proto := $(TEST_PKGS)
 pkgs_ctl := $(TEST_PKGS) $(CTL_PKGS)
-pkgs_daemon := $(TEST_PKGS) $(DAEMON_PKGS)
+pkgs_daemon := $(TEST_PKGS) $(DAEMON_PKGS) zlib
 
 define check_rule
 $(BUILD)/tests/check_$(1): $(BUILD)/tests/check_$(1).o $(BUILD)/tests/part-util.a \
@@ -220,7 +233,34 @@ $(BUILD)/tests/sacred/app_late: $(sacred_objects) $(BUILD)/tests/sacred/late.o $
 $(BUILD)/tests/sacred/failing_malloc.so: $(BUILD)/tests/sacred/failing_malloc.o
 	$(call quiet,LD)$(CC) $(CFLAGS) $(link_flags) -shared $(LDFLAGS) -o $@ $<
 
-programs: all $(examples) $(systest) $(peers) $(sacred)
+# What make bench measures with: users of the library, the inside of the daemon, plain sockets.
+# floor: what no library can do with less. clientin_*: the inside of the library.
+$(BUILD)/tests/bench/libfloor.so: $(BUILD)/tests/bench/floor/floor.o
+	$(call quiet,LD)$(CC) $(CFLAGS) $(link_flags) -shared -Wl,-soname,libfloor.so $(LDFLAGS) -o $@ $<
+$(BUILD)/tests/bench/client_%: $(BUILD)/tests/bench/client_%.o $(so) $(sodev) $(BUILD)/tests/bench/libfloor.so
+	$(call quiet,LD)$(link) -L$(@D) -lfloor -Wl,-rpath,'$$ORIGIN' $(user_libs)
+$(BUILD)/tests/bench/clientin_%: $(BUILD)/tests/bench/clientin_%.o $(CLIENT) $(PROTO)
+	$(call quiet,LD)$(link) -lm -pthread
+$(BUILD)/tests/bench/daemon_%: $(BUILD)/tests/bench/daemon_%.o $(DAEMON) $(PROTO)
+	$(call quiet,LD)$(link) $(call pkg_libs,$(DAEMON_PKGS) zlib) -lm -pthread
+# The daemon with a page of its own.
+$(BUILD)/tests/bench/daemon_page: $(BUILD)/tests/bench/daemon_page.o $(BUILD)/daemon/main.o \
+		$(filter-out %/daemon/http_page.o,$(DAEMON)) $(PROTO)
+	$(call quiet,LD)$(link) $(call pkg_libs,$(DAEMON_PKGS)) -lm
+$(BUILD)/tests/bench/cxx_%: $(BUILD)/tests/bench/cxx_%.o
+	$(call quiet,LD)$(link_cxx) -lm
+$(BUILD)/tests/bench/wire_%: $(BUILD)/tests/bench/wire_%.o $(PROTO)
+	$(call quiet,LD)$(link) -lm -pthread
+
+# What make counts counts, and in what.
+$(BUILD)/tests/counts/client_%: $(BUILD)/tests/counts/client_%.o $(so) $(sodev)
+	$(call quiet,LD)$(link) $(user_libs)
+$(BUILD)/tests/counts/clientin_%: $(BUILD)/tests/counts/clientin_%.o $(CLIENT) $(PROTO)
+	$(call quiet,LD)$(link) -lm -pthread
+$(BUILD)/tests/counts/daemon_%: $(BUILD)/tests/counts/daemon_%.o $(DAEMON) $(PROTO)
+	$(call quiet,LD)$(link) $(call pkg_libs,$(DAEMON_PKGS)) -lm -pthread
+
+programs: all $(examples) $(systest) $(peers) $(sacred) $(benches)
 tests: $(if $(T),,programs) $(checks)	## build the tests without running them
 
 # What runs a test program: nothing, or valgrind.
@@ -247,9 +287,32 @@ chaos: $(daemon) $(BUILD)/tests/chaos/worker	## kill daemon and workers for a wh
 simulate: $(BUILD)/tests/check_simulation	## workers and daemon in one process, every fault, from seeds (SEED=n SECONDS=s)
 	@$< $(or $(SEED),1) $(or $(SECONDS),60)
 
+decimals: $(BUILD)/tests/check_decimal	## random doubles as text, against strtod() and printf() (SEED=n N=number)
+	@$< $(or $(SEED),1) $(or $(N),100000000)
+
+counts: $(counts)	## how many instructions the hot paths take, and whether one has grown
+	@$(test_env) CFLAGS='$(CFLAGS)' $(PYTHON) tests/counts/run
+counts-write: $(counts)	## write those figures into tests/counts/counts.json
+	@$(test_env) CFLAGS='$(CFLAGS)' $(PYTHON) tests/counts/run write
+
 # SACRED='3 11': these conditions; SECONDS: of each (default 3).
 sacred: $(daemon) $(sacred)	## what an application notices of its metrics, in 20 conditions: nothing
 	@$(test_env) $(PYTHON) tests/sacred/run $(if $(SECONDS),--seconds $(SECONDS)) $(SACRED)
+
+bench-programs: all $(benches)
+
+# ROWS='counter% gauge_set': these rows; PEERS=none: ours alone; QUICK=1: does it all run?
+bench_env = ROWS='$(ROWS)' ROUNDS='$(ROUNDS)' PEERS='$(PEERS)' QUICK='$(QUICK)' \
+	BENCH_JSON='$(abspath $(BUILD)/..)/bench.json'
+bench-peers:
+	@$(if $(filter none,$(PEERS)),:,nice tests/bench/peers/build $(BUILD)/tests/bench/peers)
+bench: bench-programs bench-peers	## how fast: floors, ours and peers in turns (ROWS= ROUNDS= PEERS= QUICK=)
+	@$(test_env) $(bench_env) $(PYTHON) tests/bench/run
+growth: bench-programs $(peers)	## how time and memory grow, into docs/performance.json (CURVES= QUICK=)
+	@$(test_env) CURVES='$(CURVES)' QUICK='$(QUICK)' $(PYTHON) tests/bench/growth
+	@$(if $(QUICK),:,$(PYTHON) tests/bench/docs)
+bench-docs:	## the plots and tables of docs/performance.md (TAKE=build/bench.json: of that run)
+	@$(PYTHON) tests/bench/docs $(if $(TAKE),--take $(TAKE))
 
 test: test-deps	## install what is missing, build, run all tests
 	+@$(MAKE) --no-print-directory check
@@ -270,6 +333,23 @@ lives := simulation cases_disk apply_replay_random persist_failing \
 valgrind: tests	## the unit tests under valgrind, but for those of random lives
 	+@WHOLE=1 $(call slowly,20) RUNNER='$(VALGRIND)' T='$(filter-out $(lives),$(CHECKS))' check
 
+# Another architecture, with its own rules of what is seen when. Not what qemu-user cannot do:
+# tests/arm64/excused. Nothing is installed but a compiler and qemu: the libraries are unpacked.
+ARM64 ?= build/arm64
+arm64_root := $(abspath $(ARM64))/sysroot
+arm64_libs := $(arm64_root)/usr/lib/aarch64-linux-gnu
+arm64_includes := $(addprefix -isystem $(arm64_root)/usr/include,/ /aarch64-linux-gnu)
+arm64_tools := CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar OBJCOPY=aarch64-linux-gnu-objcopy
+arm64_left_out = $(shell sed -n 's/^check_\([a-z_]*\): .*/\1/p' tests/arm64/excused)
+arm64:	## the unit tests, cross-compiled for arm64, under qemu-user (T=some)
+	@DEPS='$(DEPS)' tests/deps build test arm64
+	@tests/arm64/sysroot $(arm64_root)
+	+@PKG_CONFIG_SYSROOT_DIR=$(arm64_root) PKG_CONFIG_LIBDIR=$(arm64_libs)/pkgconfig \
+		EXCUSED=tests/arm64/excused $(call slowly,4) BUILD=$(ARM64)/build $(arm64_tools) \
+		CPPFLAGS='$(arm64_includes)' LDFLAGS='-L$(arm64_libs) -Wl,-rpath,$(arm64_libs)' \
+		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
+		T='$(filter-out $(arm64_left_out),$(CHECKS))' check
+
 # SHARE=1/3 SEED=text: a part of them; JOBS=n at once; MUTANTS='name...': these.
 mutants:	## break the program in each way of tests/mutants/, show which test notices
 	@$(test_env) tests/mutate $(MUTANTS)
@@ -280,6 +360,11 @@ deps:	## install the packages that are missing to build (DEPS=skip: do not)
 	@DEPS='$(DEPS)' tests/deps build
 test-deps:
 	@DEPS='$(DEPS)' tests/deps build test
+profile: bench-programs	## where the daemon's time goes while 8 workers send (perf, else callgrind)
+	@$(test_env) $(PYTHON) tests/bench/profile $(SECONDS)
+
+bench-deps:	## install the peers that make bench measures beside us
+	@DEPS='$(DEPS)' tests/deps build test bench
 
 run: deps	## install what is missing, build, start the daemon with demo workers
 	+@$(MAKE) --no-print-directory demo
@@ -341,6 +426,6 @@ clean:	## remove build/
 	rm -rf build
 
 help:	## this list
-	@sed -n 's/^\([a-z-]*\):[^#=]*## */\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):[^#=]*## */\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect_parts.h"
-#include "sums.h"
 
 #define FAMILY_BIT   1U
 #define PREFIX_BYTES sizeof("the daemon refuses the metric '': ")
-
-/* ---- Children ---------------------------------------------------------- */
 
 /* ---- Refusals ---------------------------------------------------------- */
 
@@ -28,7 +25,7 @@ refused_state(enum reason reason)
 static void
 count_refused(struct collect *c, struct dynm_series *s, enum series_state state)
 {
-	s->state = (uint8_t)state;
+	collect_set(s, state);
 	c->refused++;
 	if (state == SERIES_WAITING)
 		c->waiting++;
@@ -120,7 +117,7 @@ put_child(struct collect *c, struct wire_writer *w, struct dynm_series *s)
 	if (!w->failed) {
 		session_defines(c->session, s->wire, series_wire_cells(f),
 		    (enum message_kind)f->kind);
-		s->state = SERIES_ASKED;
+		collect_set(s, SERIES_ASKED);
 		c->asked[c->n_asked++] = (uintptr_t)s;
 		return PUT_DONE;
 	}
@@ -184,16 +181,17 @@ define(void *arg, struct wire_writer *w, uint32_t max)
 }
 
 static void
-set_asked(struct collect *c, uint8_t state)
+set_asked(struct collect *c, enum series_state state)
 {
 	for (uint32_t i = 0; i < c->n_asked; i++) {
 		struct dynm_series *s = (struct dynm_series *)c->asked[i];
 
 		if (c->asked[i] & FAMILY_BIT) {
-			((struct dynm_family *)(c->asked[i] - FAMILY_BIT))->state = state;
+			((struct dynm_family *)(c->asked[i] - FAMILY_BIT))->state =
+			    (uint8_t)state;
 			continue;
 		}
-		s->state = state;
+		collect_set(s, state);
 		if (state == SERIES_UNDEFINED)
 			collect_push_define(c, series_slab(s));
 		else
@@ -231,69 +229,7 @@ defined(void *arg, const struct message *ack)
 	collect_show(c);
 }
 
-/* ---- UPDATE ------------------------------------------------------------ */
-
-/* Offer the children of a slab from its cursor on; false when the message is full. */
-static bool
-put_slab(struct collect *c, struct slab *slab, bool *ret_torn)
-{
-	uint64_t value[SUMS_CELLS_MAX];
-	uint8_t used = slab_used(slab);
-
-	for (; slab->cursor < used; slab->cursor++) {
-		const struct dynm_series *s = &slab->series[slab->cursor];
-		enum sums_result r;
-
-		if (s->state != SERIES_DEFINED)
-			continue;
-		r = sums_read(s, value);
-		if (r == SUMS_TORN)
-			*ret_torn = true;
-		else if (r == SUMS_VALUE && !session_put(c->session, s->wire,
-						(enum message_kind)s->family->kind,
-						series_wire_cells(s->family), value))
-			return false;
-	}
-	return true;
-}
-
-static void
-update(void *arg, struct session *session)
-{
-	struct collect *c = arg;
-
-	(void)session;
-	for (struct slab *slab; (slab = c->look.first) != NULL;) {
-		bool torn = false, all;
-
-		blocks_lock();
-		all = put_slab(c, slab, &torn);
-		blocks_unlock();
-		if (!all && !torn)
-			return;
-		c->look.first = slab->look_next;
-		slab->looking = false;
-		if (torn)
-			collect_push_to(&c->torn, slab);
-		if (!all)
-			return;
-	}
-}
-
-bool
-collect_is_torn(const struct collect *c)
-{
-	return c->torn.first != NULL;
-}
-
-void
-collect_torn(struct collect *c)
-{
-	for (struct slab *slab; (slab = c->torn.first) != NULL;) {
-		c->torn.first = slab->look_next;
-		collect_push_to(&c->look, slab);
-	}
-}
+/* ---- Refused UPDATEs ---------------------------------------------------- */
 
 static void
 suspect(void *arg, bool alone, const struct refusal *why)
@@ -315,7 +251,7 @@ suspect(void *arg, bool alone, const struct refusal *why)
 				continue;
 			}
 			s->suspect = 1;
-			s->state = SERIES_UNDEFINED;
+			collect_set(s, SERIES_UNDEFINED);
 			if (s->family->state == SERIES_DEFINED)
 				s->family->state = SERIES_UNDEFINED;
 			collect_push_define(c, slab);
@@ -330,6 +266,8 @@ begin_slab(struct slab *slab)
 
 	slab->defining = false;
 	slab->looking = false;
+	slab->defined = 0;
+	slab->run = 0;
 	for (uint8_t i = 0; i < used; i++)
 		if (slab->series[i].state != SERIES_GONE)
 			slab->series[i].state = SERIES_UNDEFINED;
@@ -349,9 +287,9 @@ collect_begin(struct collect *c, struct store *st, struct session *s, bool forke
 	c->retry_max = 0;
 	c->retry_refused = false;
 	c->retry_at = NULL;
-	c->source =
-	    (struct session_source){ c, define, defined, update, collect_put_removed,
-		    collect_removed, collect_renumber, collect_restart, suspect };
+	c->source = (struct session_source){ c, define, defined, collect_update,
+		collect_put_removed, collect_removed, collect_renumber, collect_restart,
+		suspect };
 	for (struct slab *slab = collect_first_slab(st); slab; slab = slab_next(slab))
 		begin_slab(slab);
 	for (struct dynm_family *f = family_first(c->store); f; f = family_next(f)) {

@@ -13,6 +13,19 @@ collect_first_slab(const struct store *st)
 	return __atomic_load_n(&st->slabs, __ATOMIC_ACQUIRE);
 }
 
+/* The only way to change a child's state: a slab knows how many are DEFINED. */
+static inline void
+collect_set(struct dynm_series *s, enum series_state state)
+{
+	struct slab *slab = series_slab(s);
+
+	if (s->state == SERIES_DEFINED)
+		slab->defined--;
+	if (state == SERIES_DEFINED)
+		slab->defined++;
+	s->state = (uint8_t)state;
+}
+
 /* Put a slab on a list, unless it is there; one that is looked at already is begun again.
  */
 static inline void
@@ -44,6 +57,9 @@ collect_push_look(struct collect *c, struct slab *slab)
 	else
 		collect_push_to(&c->look, slab);
 }
+
+/* collect_update.c: UPDATE, as session_source has it. */
+void collect_update(void *arg, struct session *session);
 
 /* collect_remove.c: REMOVE and its answer, as session_source has them. */
 uint32_t collect_put_removed(void *arg, struct wire_writer *w, uint32_t max);

@@ -23,7 +23,7 @@ forget(struct collect *c, struct dynm_series *s)
 {
 	if (series_is_refused(s->state))
 		collect_not_refused(c, s);
-	s->state = SERIES_GONE;
+	collect_set(s, SERIES_GONE);
 	session_forgets(c->session, s->wire, series_wire_cells(s->family));
 	series_forget(c->store, s);
 }
@@ -83,7 +83,7 @@ collect_put_removed(void *arg, struct wire_writer *w, uint32_t max)
 		if (s->state != SERIES_DEFINED || !is_settled(c, s))
 			continue;
 		message_put_cell(w, s->wire);
-		s->state = SERIES_REMOVING;
+		collect_set(s, SERIES_REMOVING);
 		c->asked[c->n_asked++] = (uintptr_t)s;
 	}
 	if (gone)

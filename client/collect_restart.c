@@ -10,7 +10,7 @@ restart_series(struct collect *c, struct dynm_series *s, bool keep_removing)
 		collect_not_refused(c, s);
 	if (s->state == SERIES_ASKED || s->state == SERIES_DEFINED ||
 	    (s->state == SERIES_REMOVING && !keep_removing))
-		s->state = SERIES_UNDEFINED;
+		collect_set(s, SERIES_UNDEFINED);
 }
 
 void
@@ -46,6 +46,7 @@ each_child(struct collect *c, void (*fn)(struct session *, struct dynm_series *)
 	     slab = slab_next(slab)) {
 		uint8_t used = slab_used(slab);
 
+		slab->run = 0;
 		for (uint8_t i = 0; i < used; i++)
 			if (slab->series[i].state != SERIES_GONE)
 				fn(c->session, &slab->series[i]);

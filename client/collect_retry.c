@@ -15,7 +15,7 @@ collect_not_refused(struct collect *c, struct dynm_series *s)
 	c->refused--;
 	if (s->state == SERIES_WAITING)
 		c->waiting--;
-	s->state = SERIES_UNDEFINED;
+	collect_set(s, SERIES_UNDEFINED);
 }
 
 /* Children of a family that waits: one asks for all. How many are asked for. */

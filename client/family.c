@@ -2,13 +2,15 @@
 /*
  * Families: found by name and shape, made once.
  */
+#include <math.h>
+
 #include "cells.h"
 #include "scope.h"
 #include "store.h"
 
 /* Shifted out of a double: its sign, exponent and 3 bits of the mantissa stay. */
 #define LEADING_BITS 49U
-#define BUCKET_KEYS  1024U /* of a bucket table, at most */
+#define BUCKET_KEYS  1024 /* of a bucket table, at most */
 
 static const double default_bounds[] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 	5, 10 };
@@ -39,10 +41,12 @@ family_message(const struct dynm_family *f, struct message_metric *ret)
 static const double *
 wire_bounds(struct store *st, dynm_buckets b)
 {
-	double *copy = store_alloc(st, b.n * sizeof(copy[0]) + 1);
+	double *copy = store_alloc(st, (b.n + 1) * sizeof(copy[0]));
 
 	for (size_t i = 0; copy && i < b.n; i++)
 		copy[i] = b.upper[i] + 0.0; /* no -0 */
+	if (copy)
+		copy[b.n] = INFINITY;
 	return copy;
 }
 
@@ -50,21 +54,22 @@ static const struct buckets *
 make_buckets(struct store *st, const double *bound, uint16_t n)
 {
 	uint32_t shift = LEADING_BITS;
-	uint64_t low = ordered_bits(bound[0]), high = ordered_bits(bound[n - 1]);
+	int64_t low = ordered_bits(bound[0]), high = ordered_bits(bound[n - 1]);
 	struct buckets *b;
-	uint32_t keys;
+	int64_t keys;
 
 	while ((high >> shift) - (low >> shift) >= BUCKET_KEYS)
 		shift++;
-	keys = (uint32_t)((high >> shift) - (low >> shift)) + 1;
-	b = store_alloc(st, sizeof(*b) + keys);
+	keys = (high >> shift) - (low >> shift) + 1;
+	b = store_alloc(st, sizeof(*b) + (size_t)keys + 2);
 	if (!b)
 		return NULL;
-	*b = (struct buckets){
-		.shift = shift, .low = (uint32_t)(low >> shift), .keys = keys
-	};
-	for (uint32_t k = 0, i = 0; k < keys; k++) {
-		while (i < n && (ordered_bits(bound[i]) >> shift) < b->low + (uint64_t)k)
+	*b = (struct buckets){ .bound = bound,
+		.low = (low >> shift) - 1,
+		.last = keys + 1,
+		.shift = shift };
+	for (int64_t k = 0, i = 0; k <= keys + 1; k++) {
+		while (i < n && ordered_bits(bound[i]) >> shift < b->low + k)
 			i++;
 		b->start[k] = (uint8_t)i;
 	}
@@ -76,7 +81,7 @@ stride_of(const struct family_want *want)
 {
 	if (want->kind == MESSAGE_HISTOGRAM)
 		return (uint16_t)(CELL_BUCKET + want->buckets.n + 1);
-	return want->kind == MESSAGE_GAUGE && want->merge != MESSAGE_LAST ? 1 : 2;
+	return 2;
 }
 
 static struct dynm_family *

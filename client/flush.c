@@ -30,13 +30,6 @@
 /* Of all runtimes: a process has one set of threads, whoever started them. */
 static unsigned threads; /* atomic */
 
-/* Nothing was ever defined: then there is nothing to say to a daemon. */
-static bool
-is_used(const struct flush *f)
-{
-	return __atomic_load_n(&f->store->n_ever, __ATOMIC_ACQUIRE) > 0;
-}
-
 static void
 set_connected(struct flush *f, bool connected)
 {
@@ -264,7 +257,8 @@ take_reply(struct flush *f)
 	f->pause_ms = PAUSE_FIRST_MS;
 	f->trouble[0] = '\0';
 	pthread_mutex_lock(&f->lock);
-	f->acked_ns = ticks_ns();
+	/* A heartbeat's may have waited for us. */
+	f->acked_ns = asked == MESSAGE_PING ? f->sent_ns : ticks_ns();
 	pthread_mutex_unlock(&f->lock);
 	return true;
 }
@@ -275,7 +269,7 @@ is_past_close(struct flush *f, uint64_t now)
 	bool past;
 
 	pthread_mutex_lock(&f->lock);
-	past = f->closing && (now >= f->close_ns || !is_used(f));
+	past = f->closing && (now >= f->close_ns || !flush_is_used(f));
 	pthread_mutex_unlock(&f->lock);
 	return past;
 }
@@ -309,7 +303,7 @@ converse(struct flush *f)
 static uint64_t
 look_at(const struct flush *f)
 {
-	return f->looked_ns + (is_used(f) ? f->interval_ns : UNUSED_NS);
+	return f->looked_ns + (flush_is_used(f) ? f->interval_ns : UNUSED_NS);
 }
 
 /*
@@ -334,7 +328,7 @@ turn(struct flush *f)
 	report_drops(f->report);
 	look_around(f, now);
 	f->over = f->over || is_past_close(f, now);
-	if (f->over || !is_used(f))
+	if (f->over || !flush_is_used(f))
 		return;
 	if (f->transport.fd >= 0 && f->session->state != SESSION_READY &&
 	    now >= f->sent_ns + flush_lease_ns(f))
@@ -354,8 +348,29 @@ earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/*
+ * True when all that is to come before the next pass is the answer to a heartbeat: then
+ * it is read by the way, when the pass wakes us, and an idle worker wakes up but once an
+ * interval. Should the daemon leave, that is seen at once all the same.
+ */
+static bool
+is_idle(struct flush *f)
+{
+	const struct session *s = f->session;
+	bool asked;
+
+	if (f->transport.fd < 0 || s->state != SESSION_WAIT || s->asked != MESSAGE_PING ||
+	    transport_wants_to_write(&f->transport) || f->next_pass_ns > ping_at(f) ||
+	    f->next_pass_ns <= ticks_ns())
+		return false;
+	pthread_mutex_lock(&f->lock);
+	asked = f->ordered > f->passed || f->closing || f->expose == EXPOSE_WANTED;
+	pthread_mutex_unlock(&f->lock);
+	return !asked;
+}
+
 static uint64_t
-deadline(struct flush *f)
+deadline(struct flush *f, bool idle)
 {
 	uint64_t at = UINT64_MAX;
 
@@ -363,10 +378,12 @@ deadline(struct flush *f)
 	if (f->closing)
 		at = f->close_ns;
 	pthread_mutex_unlock(&f->lock);
-	if (!is_used(f))
+	if (!flush_is_used(f))
 		return earlier(at, look_at(f));
 	if (f->transport.fd < 0)
 		return earlier(at, f->retry_ns);
+	if (idle)
+		return earlier(at, f->next_pass_ns);
 	if (f->session->state != SESSION_READY)
 		return earlier(at, f->sent_ns + flush_lease_ns(f));
 	if (collect_is_torn(&f->collect))
@@ -375,9 +392,9 @@ deadline(struct flush *f)
 }
 
 static void
-poll_until(struct flush *f, uint64_t at)
+poll_until(struct flush *f, uint64_t at, bool idle)
 {
-	struct pollfd fds[2] = { { .fd = f->transport.fd, .events = POLLIN },
+	struct pollfd fds[2] = { { .fd = f->transport.fd, .events = idle ? 0 : POLLIN },
 		{ .fd = f->event_fd, .events = POLLIN } };
 	uint64_t now = ticks_ns(), left = at > now ? at - now : 0;
 	struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
@@ -385,13 +402,21 @@ poll_until(struct flush *f, uint64_t at)
 
 	if (transport_wants_to_write(&f->transport))
 		fds[0].events |= POLLOUT;
-	if (ppoll(fds, 2, at == UINT64_MAX ? NULL : &timeout, NULL) > 0 && fds[1].revents)
+	if (idle) /* nobody looks */
+		f->transport.may_read = true;
+	if (ppoll(fds, 2, at == UINT64_MAX ? NULL : &timeout, NULL) <= 0)
+		return;
+	if (fds[0].revents)
+		f->transport.may_read = true;
+	if (fds[1].revents)
 		(void)!read(f->event_fd, &count, sizeof(count));
 }
 
 static void
-rest(struct flush *f, uint64_t at)
+rest(struct flush *f)
 {
+	bool idle = is_idle(f);
+	uint64_t at = deadline(f, idle);
 	struct timespec until = { (time_t)(at / NS_PER_S), (long)(at % NS_PER_S) };
 	bool poll_now;
 
@@ -407,7 +432,9 @@ rest(struct flush *f, uint64_t at)
 	f->woken = false;
 	pthread_mutex_unlock(&f->lock);
 	if (poll_now)
-		poll_until(f, at);
+		poll_until(f, at, idle);
+	else /* nobody has looked */
+		f->transport.may_read = true;
 }
 
 static void *
@@ -432,7 +459,7 @@ flush_main(void *arg)
 	while (flush_is_self(f) && !f->over) {
 		turn(f);
 		if (flush_is_self(f) && !f->over)
-			rest(f, deadline(f));
+			rest(f);
 	}
 	if (!flush_is_self(f)) /* a child that was forked in the callback */
 		return NULL;

@@ -2,9 +2,9 @@
 /*
  * flush.h - the one thread of a runtime: when to send, and to whom it matters.
  *
- * It connects as soon as something is defined, starts a pass (collect.h) each interval,
- * and sleeps in between: at most one wake-up an interval when nothing changes, one in ten
- * seconds while nothing is defined. It ends when the program's own threads have. It sees
+ * It is started, and connects, as soon as something is defined, starts a pass (collect.h)
+ * each interval, and sleeps in between: one wake-up an interval when nothing changes. It
+ * ends when the program's own threads have. It sees
  * the daemon leave at once, and comes back within a second. It has all signals blocked.
  *
  * Other threads give orders under the lock and wake it. The lock is never held over
@@ -74,6 +74,14 @@ struct flush {
 int flush_init(struct flush *f, struct store *st, struct report *report, const char *path,
     const char *worker, uint32_t interval_ms, uint64_t random);
 void flush_free(struct flush *f);
+
+/* False while nothing was ever defined: then there is nothing to say to a daemon, and no
+ * need of a thread. */
+static inline bool
+flush_is_used(const struct flush *f)
+{
+	return __atomic_load_n(&f->store->n_ever, __ATOMIC_ACQUIRE) > 0;
+}
 
 /* Start the thread if it is not running: 0, or an errno value. */
 int flush_start(struct flush *f);

@@ -143,7 +143,7 @@ wait_pass(struct flush *f, bool for_ever, uint64_t until)
 	uint64_t order;
 	bool passed;
 
-	if (__atomic_load_n(&f->store->n_ever, __ATOMIC_ACQUIRE) == 0)
+	if (!flush_is_used(f))
 		return DYNM_OK;
 	pthread_mutex_lock(&f->lock);
 	order = ++f->ordered;
@@ -158,8 +158,11 @@ wait_pass(struct flush *f, bool for_ever, uint64_t until)
 dynm_err
 flush_wait(struct flush *f, int timeout_ms)
 {
-	dynm_err err = begin_wait(f);
+	dynm_err err;
 
+	if (!flush_is_used(f)) /* no thread is needed to send nothing */
+		return is_closing(f) || flush_is_self(f) ? DYNM_EAGAIN : DYNM_OK;
+	err = begin_wait(f);
 	return err == DYNM_OK ? wait_pass(f, timeout_ms < 0, until_ns(timeout_ms)) : err;
 }
 

@@ -73,7 +73,8 @@ start_all(void)
 
 	pthread_mutex_lock(&runtimes.lock);
 	for (struct dynm_runtime *rt = runtimes.first; rt; rt = rt->next)
-		all = flush_start(&rt->flush) == 0 && all;
+		if (flush_is_used(&rt->flush))
+			all = flush_start(&rt->flush) == 0 && all;
 	pthread_mutex_unlock(&runtimes.lock);
 	return all;
 }
@@ -131,15 +132,21 @@ take_options(struct dynm_runtime *rt, const dynm_options *opts, dynm_error *err)
 
 /* ---- Open and close ---------------------------------------------------- */
 
-/* A child was made: the flush thread may not know yet that there is something to do. */
+/* A child was made: the flush thread may not be there yet, or not know that there is
+ * something to do. */
 static void
 on_created(void *arg)
 {
 	struct dynm_runtime *rt = arg;
+	bool first = __atomic_load_n(&rt->store.n_ever, __ATOMIC_RELAXED) == 1;
+	int error = 0;
 
 	if (!flush_is_running(&rt->flush))
-		(void)flush_start(&rt->flush);
-	if (__atomic_load_n(&rt->store.n_ever, __ATOMIC_RELAXED) == 1)
+		error = flush_start(&rt->flush);
+	if (first && error != 0)
+		report_line(&rt->report, "the flush thread cannot be started yet: %s",
+		    strerror(error));
+	if (first)
 		flush_wake(&rt->flush);
 }
 
@@ -214,10 +221,6 @@ dynm_open(dynm_runtime **ret_rt, const dynm_options *opts, dynm_error *err)
 	rt->next = runtimes.first;
 	runtimes.first = rt;
 	pthread_mutex_unlock(&runtimes.lock);
-	error = flush_start(&rt->flush);
-	if (error != 0)
-		report_line(&rt->report, "the flush thread cannot be started yet: %s",
-		    strerror(error));
 	*ret_rt = rt;
 	return DYNM_OK;
 }
@@ -271,7 +274,8 @@ dynm_runtime_status(dynm_runtime *rt, dynm_status *ret_status)
 	memset(ret_status, 0, sizeof(*ret_status));
 	if (!rt)
 		return;
-	(void)flush_start(&rt->flush);
+	if (flush_is_used(&rt->flush))
+		(void)flush_start(&rt->flush);
 	flush_status(&rt->flush, ret_status);
 	ret_status->series = __atomic_load_n(&rt->store.n_series, __ATOMIC_RELAXED);
 	ret_status->refused = __atomic_load_n(&rt->flush.collect.shown, __ATOMIC_RELAXED);

@@ -4,111 +4,33 @@
 #include <stdlib.h>
 
 #include "cells.h"
+#include "children.h"
 #include "scope.h"
-#include "store.h"
 
-#define TABLE_SLOTS 4U /* at first */
-
-/* ---- Children by their values ------------------------------------------ */
-
-/* Never 0, so that no slot in use is 0. */
-static uint32_t
-tag_of(const struct dynm_family *f, dynm_strings values)
+/* Those of children.h, where speed is nothing. */
+static __attribute__((noinline)) bool
+make_key(const struct dynm_family *f, dynm_strings values, struct child_key *ret)
 {
-	uint64_t h = f->store->seed;
-
-	for (size_t i = 0; i < values.n; i++)
-		h = store_hash(h, values.v[i], strlen(values.v[i]));
-	return (uint32_t)(h ^ h >> 32) | 1;
+	return children_key(f, values.v, values.n, ret);
 }
 
-static enum series_removed
-removed(const struct dynm_series *s)
+static __attribute__((noinline)) struct dynm_series *
+find(struct dynm_family *f, const struct child_key *key, dynm_strings values,
+    uint32_t **ret_slot)
 {
-	return (enum series_removed)__atomic_load_n(&s->removed, __ATOMIC_ACQUIRE);
-}
-
-/*
- * The child with these values, and where its slot is or would be: the slot of a removed
- * child of the same values, or a free one. NULL if there is no such child.
- */
-static struct dynm_series *
-find_child(struct dynm_family *f, uint32_t tag, dynm_strings values, uint64_t **ret_slot)
-{
-	struct child_table *t = __atomic_load_n(&f->table, __ATOMIC_ACQUIRE);
-
-	if (!t)
-		return NULL;
-	for (uint32_t i = tag;; i++) {
-		uint64_t slot = __atomic_load_n(&t->slot[i & t->mask], __ATOMIC_ACQUIRE);
-		struct dynm_series *s;
-
-		*ret_slot = &t->slot[i & t->mask];
-		if (slot == 0)
-			return NULL;
-		if ((uint32_t)(slot >> 32) != tag)
-			continue;
-		s = series_at((uint32_t)slot);
-		if (store_same(s->values, values))
-			return removed(s) ? NULL : s;
-	}
-}
-
-static void
-put_slot(struct child_table *t, uint64_t slot)
-{
-	uint32_t i = (uint32_t)(slot >> 32);
-
-	while (t->slot[i & t->mask] != 0)
-		i++;
-	t->slot[i & t->mask] = slot;
-	t->used++;
-}
-
-/* A child that the daemon may still have keeps its slot: a new one of the same values has
- * to know of it. */
-static bool
-keeps_slot(uint64_t slot)
-{
-	return slot != 0 && removed(series_at((uint32_t)slot)) != SERIES_FORGOTTEN;
-}
-
-/* Room for one more child. The old table stays: a reader may be in it. */
-static bool
-grow_table(struct dynm_family *f)
-{
-	struct child_table *old = f->table;
-	uint32_t live = 1, slots = TABLE_SLOTS;
-	struct child_table *t;
-
-	if (old && old->used < old->mask - old->mask / 4)
-		return true;
-	for (uint32_t i = 0; old && i <= old->mask; i++)
-		live += keeps_slot(old->slot[i]);
-	while (slots - slots / 4 <= live)
-		slots *= 2;
-	t = calloc(1, sizeof(*t) + slots * sizeof(t->slot[0]));
-	if (!t)
-		return false;
-	t->mask = slots - 1;
-	t->older = old;
-	for (uint32_t i = 0; old && i <= old->mask; i++)
-		if (keeps_slot(old->slot[i]))
-			put_slot(t, old->slot[i]);
-	__atomic_store_n(&f->table, t, __ATOMIC_RELEASE);
-	return true;
+	return children_find(f, values.v, values.n, key, ret_slot);
 }
 
 static struct dynm_series *
-make_child(struct dynm_family *f, uint32_t tag, dynm_strings values, bool *ret_full)
+make_child(struct dynm_family *f, const struct child_key *key, dynm_strings values,
+    bool *ret_full)
 {
 	struct store *st = f->store;
 	struct dynm_series *s = NULL;
-	uint64_t *slot, old;
-	uint32_t wire;
+	uint32_t *slot, old, wire;
 
 	/* The texts last: nothing gives their memory back. */
-	if (!grow_table(f) || !(s = store_series(st, f->stride, ret_full)))
+	if (!children_grow(f) || !(s = store_series(st, f->stride, ret_full)))
 		return NULL;
 	wire = store_wire_take(st, series_wire_cells(f));
 	if (wire == UINT32_MAX) {
@@ -123,11 +45,11 @@ make_child(struct dynm_family *f, uint32_t tag, dynm_strings values, bool *ret_f
 	s->family = f;
 	s->wire = wire;
 	s->cell = series_own_cell(s);
-	(void)find_child(f, tag, values, &slot);
+	(void)find(f, key, values, &slot);
 	old = *slot;
-	s->before = keeps_slot(old) ? (uint32_t)old : 0;
+	s->before = children_keeps(old) ? old & CHILD_ID_MASK : 0;
 	store_publish(st, s);
-	__atomic_store_n(slot, (uint64_t)tag << 32 | series_id(s), __ATOMIC_RELEASE);
+	__atomic_store_n(slot, children_slot(key->hash, series_id(s)), __ATOMIC_RELEASE);
 	f->table->used += old == 0;
 	__atomic_store_n(&st->n_series, st->n_series + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&st->n_ever, st->n_ever + 1, __ATOMIC_RELEASE);
@@ -151,19 +73,19 @@ over_limit(struct store *st, bool full, struct refusal *r)
 
 /* A child that does not exist yet, or that another thread has just made. */
 static struct dynm_series *
-create_child(struct dynm_family *f, uint32_t tag, dynm_strings values)
+create_child(struct dynm_family *f, const struct child_key *key, dynm_strings values)
 {
 	struct store *st = f->store;
 	struct refusal r = { 0 };
 	struct dynm_series *s;
 	bool full = false;
-	uint64_t *slot;
+	uint32_t *slot;
 
 	pthread_mutex_lock(&st->lock);
-	s = find_child(f, tag, values, &slot);
+	s = find(f, key, values, &slot);
 	if (!s && st->n_series >= st->max_series)
 		over_limit(st, false, &r);
-	else if (!s && !(s = make_child(f, tag, values, &full)) && full)
+	else if (!s && !(s = make_child(f, key, values, &full)) && full)
 		over_limit(st, true, &r);
 	else if (!s)
 		(void)refuse(&r, REASON_MEMORY,
@@ -199,56 +121,69 @@ values_fit(const struct dynm_family *f, dynm_strings values)
 	return r.reason == REASON_NONE;
 }
 
-/* Cheap enough for every lookup; what a wrong call looks like is values_fit()'s to say.
- */
-static bool
-can_look_up(const struct dynm_family *f, dynm_strings values)
+/* There is no such child, or it was made just now: all that a lookup need not do. */
+static __attribute__((noinline, cold)) struct dynm_series *
+make(struct dynm_family *f, dynm_strings values)
 {
-	if (values.n != f->n_labels || (values.n > 0 && !values.v))
-		return false;
-	for (size_t i = 0; i < values.n; i++)
-		if (!values.v[i])
-			return false;
-	return true;
+	struct child_key key;
+
+	if (!values_fit(f, values) || !make_key(f, values, &key))
+		return NULL;
+	return create_child(f, &key, values);
+}
+
+static inline __attribute__((always_inline)) struct dynm_series *
+look_up(struct dynm_family *f, const char *const *v, size_t n)
+{
+	struct child_key key;
+	uint32_t *slot;
+
+	return children_key(f, v, n, &key) ? children_find(f, v, n, &key, &slot) : NULL;
+}
+
+static __attribute__((noinline)) struct dynm_series *
+look_up_many(struct dynm_family *f, dynm_strings values)
+{
+	struct child_key key;
+	uint32_t *slot;
+
+	return make_key(f, values, &key) ? find(f, &key, values, &slot) : NULL;
 }
 
 struct dynm_series *
 series_with(struct dynm_family *f, dynm_strings values)
 {
 	struct dynm_series *s;
-	uint64_t *slot;
-	uint32_t tag;
 
 	if (!f)
 		return NULL;
-	if (!can_look_up(f, values)) {
-		(void)values_fit(f, values);
-		return NULL;
-	}
-	tag = tag_of(f, values);
-	s = find_child(f, tag, values, &slot);
-	if (s || !values_fit(f, values))
-		return s;
-	return create_child(f, tag, values);
+	if (values.n == 2)
+		s = look_up(f, values.v, 2);
+	else if (values.n == 1)
+		s = look_up(f, values.v, 1);
+	else
+		s = look_up_many(f, values);
+	return __builtin_expect(!!s, 1) ? s : make(f, values);
 }
 
 void
 series_remove(struct dynm_family *f, dynm_strings values)
 {
 	struct dynm_series *s;
+	struct child_key key;
 	struct store *st;
-	uint64_t *slot;
+	uint32_t *slot;
 	bool memory = true;
 
 	if (!f)
 		return;
-	if (!can_look_up(f, values)) {
+	if (!make_key(f, values, &key)) {
 		(void)values_fit(f, values);
 		return;
 	}
 	st = f->store;
 	pthread_mutex_lock(&st->lock);
-	s = find_child(f, tag_of(f, values), values, &slot);
+	s = find(f, &key, values, &slot);
 	if (s)
 		memory = store_grow((void **)&st->removed, &st->room_removed,
 		    st->n_removed, sizeof(st->removed[0]));
@@ -281,7 +216,7 @@ series_sweep_removed(struct store *st)
 
 	pthread_mutex_lock(&st->lock);
 	for (size_t i = 0; i < st->n_removed; i++)
-		if (removed(st->removed[i]) != SERIES_FORGOTTEN)
+		if (children_removed(st->removed[i]) != SERIES_FORGOTTEN)
 			st->removed[kept++] = st->removed[i];
 	st->n_removed = kept;
 	pthread_mutex_unlock(&st->lock);

@@ -9,9 +9,9 @@
  *
  * A child has two kinds of cells. In the process (blocks.h):
  *	counter		whole numbers (u64), fractions (f64)
- *	gauge		added in this thread (f64; bits 0: nothing); and in the shared
- *			array the value that was set, encoded (cells.h); for merge
- *			last, one cell more: the time of the set
+ *	gauge		added in this thread: whole numbers, fractions; and in the shared
+ *			array the value that was set, encoded (cells.h), and for merge
+ *			last the time of the set
  *	histogram	sequence, sum (f64), a count per bucket (u64), +Inf last
  * On the wire: those of message_cells(), numbered densely from 0 in each runtime.
  *
@@ -57,7 +57,7 @@ struct dynm_series {
 	uint32_t cell; /* first process cell; TRASH_CELL once removed (atomic) */
 	uint32_t wire; /* first wire cell */
 	struct dynm_family *family;
-	const char *values; /* one after the other, each with its NUL */
+	const char *values; /* store_pack() */
 	uint32_t before;    /* the removed child of the same values that was there; 0 */
 	uint8_t slot;	    /* in its slab */
 	uint8_t removed;    /* enum series_removed (atomic) */
@@ -75,28 +75,25 @@ struct slab {
 	uint32_t block;
 	uint16_t blocks;
 	uint16_t stride;
-	uint8_t room;	/* children that fit */
-	uint8_t used;	/* children that are there (atomic) */
-	uint8_t cursor; /* flush thread: where to go on looking */
-	bool fresh;	/* on store.fresh; under the store's lock */
-	bool defining;	/* on the flush thread's list */
-	bool looking;	/* on the flush thread's list */
+	uint8_t room; /* children that fit */
+	uint8_t used; /* children that are there (atomic) */
+	/* The flush thread's: */
+	uint8_t cursor;	 /* where to go on looking */
+	uint8_t defined; /* children that are SERIES_DEFINED */
+	uint8_t run;	 /* collect_update.c */
+	bool defining;	 /* on its lists */
+	bool looking;
+	bool fresh; /* on store.fresh; under the store's lock */
 	struct dynm_series series[];
 };
 
 /* Where to start searching the bucket of a value: by the leading bits of the double. */
 struct buckets {
-	uint32_t shift; /* of the ordered bits */
-	uint32_t low;	/* key of the first bound */
-	uint32_t keys;
-	uint8_t start[]; /* for each key: the first bound that may hold it */
-};
-
-struct child_table {
-	uint32_t mask;
-	uint32_t used;
-	struct child_table *older;
-	uint64_t slot[]; /* tag << 32 | child_id; 0: free (atomic) */
+	const double *bound; /* +Inf behind the last */
+	int64_t low;	     /* before the key of the first bound */
+	int64_t last;	     /* behind that of the last one, counted from low */
+	uint32_t shift;	     /* of the ordered bits */
+	uint8_t start[];     /* for each key from low: the first bound that may hold it */
 };
 
 struct dynm_family {
@@ -107,10 +104,10 @@ struct dynm_family {
 	const struct dynm_node *node;
 	const char *name;
 	const char *help;
-	const char *labels; /* names, as dynm_series.values */
+	const char *labels; /* names: store_pack() */
 	const double *bounds;
 	const struct buckets *buckets;
-	struct child_table *table; /* atomic */
+	struct child_table *table; /* children.h (atomic) */
 	uint32_t id;
 	uint32_t told; /* refusals that were reported: a bit per reason */
 	uint16_t n_labels;

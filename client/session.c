@@ -106,14 +106,17 @@ session_renumber_end(struct session *s, uint32_t end)
 
 /* ---- Values ------------------------------------------------------------ */
 
-/* Counters and buckets never go below what the daemon has, whatever rounding did. */
-static double
-counted(const struct session *s, uint32_t cell, uint64_t value)
+/*
+ * The report of a value, as its bits. Counters and buckets never go below what the daemon
+ * has, whatever rounding did. That is never below 0, and doubles from 0 up are in the
+ * order of their bits, those below 0 before them: the comparison needs no doubles.
+ */
+static inline uint64_t
+counted(uint64_t acked, double base, uint64_t value)
 {
-	double acked = wire_double(s->acked[cell]);
-	double report = wire_double(value) - s->base[cell];
+	uint64_t report = wire_bits(wire_double(value) - base);
 
-	return report > acked ? report : acked;
+	return (int64_t)report > (int64_t)acked ? report : acked;
 }
 
 static bool
@@ -130,9 +133,9 @@ is_dirty(const struct session *s, uint32_t cell, enum message_kind kind, uint32_
 			if (value[i] != s->acked[c] || (again && value[i] != 0))
 				return true;
 		} else {
-			double report = counted(s, c, value[i]);
+			uint64_t report = counted(s->acked[c], s->base[c], value[i]);
 
-			if (wire_bits(report) != s->acked[c] || (again && report != 0))
+			if (report != s->acked[c] || (again && report != 0))
 				return true;
 		}
 	}
@@ -160,7 +163,7 @@ record(const struct session *s, uint32_t cell, enum message_kind kind, bool sum,
 		return s->flags[cell] & TIME ? value : value ^ GAUGE_UNSET;
 	if (sum)
 		return wire_bits(wire_double(value) - s->base[cell]);
-	return wire_bits(counted(s, cell, value));
+	return counted(s->acked[cell], s->base[cell], value);
 }
 
 bool
@@ -181,6 +184,109 @@ session_put(struct session *s, uint32_t cell, enum message_kind kind, uint32_t n
 	s->put_children++;
 	s->put_records += n;
 	return true;
+}
+
+/* Some of n cells have this flag. */
+static bool
+any_flag(const uint8_t *flags, uint32_t n, uint8_t flag)
+{
+	uint8_t any = 0;
+	uint64_t eight = 0, word;
+
+	for (; n >= 8; n -= 8, flags += 8) {
+		memcpy(&word, flags, sizeof(word));
+		eight |= word;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		any |= flags[i];
+	return (any & flag) || (eight & flag * 0x0101010101010101U);
+}
+
+/* Two at once: see sums.c. */
+typedef double pair __attribute__((vector_size(16)));
+typedef int64_t pair_bits __attribute__((vector_size(16)));
+
+/* A bit for each of two that is true. */
+static inline uint32_t
+which(pair_bits both)
+{
+#ifdef __SSE2__
+	return (uint32_t)__builtin_ia32_movmskpd((pair)both);
+#else
+	return (uint32_t)((both[0] & 1) | (both[1] & 2));
+#endif
+}
+
+/* The reports of n counters, an even number, and which of them are above what is
+ * acknowledged; false if one is below, as counted() would not let it. */
+static bool
+compare_run(const struct session *s, uint32_t cell, uint32_t n, const uint64_t *value,
+    double *ret_report, uint32_t *ret_above)
+{
+	pair_bits below = { 0, 0 };
+	uint32_t above = 0;
+
+	for (uint32_t i = 0; i < n; i += 2) {
+		pair report, base, acked;
+
+		memcpy(&report, value + i, sizeof(report));
+		memcpy(&base, s->base + cell + i, sizeof(base));
+		memcpy(&acked, s->acked + cell + i, sizeof(acked));
+		report -= base;
+		below |= report < acked;
+		above |= which(report > acked) << i;
+		memcpy(ret_report + i, &report, sizeof(report));
+	}
+	*ret_above = above;
+	return !(below[0] | below[1]);
+}
+
+static inline uint8_t *
+put_counter(uint8_t *at, uint32_t cell, double report)
+{
+	wire_store_u32(at, cell);
+	wire_store_u64(at + 4, wire_bits(report));
+	return at + MESSAGE_RECORD_BYTES;
+}
+
+/* The records of those of n counters that have their bit in which; behind the last. */
+static uint8_t *
+put_counters(uint8_t *at, uint32_t cell, uint32_t n, const double *report, uint32_t which)
+{
+	if (which == (uint32_t)((1ULL << n) - 1)) {
+		for (uint32_t i = 0; i < n; i++)
+			at = put_counter(at, cell + i, report[i]);
+		return at;
+	}
+	for (; which != 0; which &= which - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(which);
+
+		at = put_counter(at, cell + i, report[i]);
+	}
+	return at;
+}
+
+bool
+session_put_run(struct session *s, uint32_t cell, uint32_t n, const uint64_t *value)
+{
+	double report[SESSION_RUN_MAX];
+	uint32_t even = n & ~1U, above, put;
+
+	if (s->w.room - s->w.bytes < (size_t)n * MESSAGE_RECORD_BYTES ||
+	    s->update_max - s->put_children < n || any_flag(s->flags + cell, n, AGAIN) ||
+	    !compare_run(s, cell, even, value, report, &above))
+		return false;
+	if (above != 0) {
+		uint8_t *begin = s->w.start + s->w.bytes;
+		uint8_t *end = put_counters(begin, cell, even, report, above);
+
+		put = (uint32_t)((size_t)(end - begin) / MESSAGE_RECORD_BYTES);
+		s->w.bytes += (size_t)(end - begin);
+		s->put_children += put;
+		s->put_records += put;
+	}
+	/* The last of an odd number. There is room for it. */
+	return n == even || session_put(s, cell + even, MESSAGE_COUNTER, 1, value + even);
 }
 
 static void

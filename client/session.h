@@ -24,7 +24,7 @@
 #include "message.h"
 
 #define SESSION_MESSAGE_BYTES \
-	(1U << 20) /* the longest UPDATE; less if the daemon says so */
+	(1U << 18) /* the longest UPDATE; less if the daemon says so */
 #define SESSION_DEFINE_BYTES  (1U << 18)
 #define SESSION_DEFINE_ITEMS  4096  /* bounds the reply too */
 #define SESSION_REQUEST_BYTES 1024  /* of a request without a number */
@@ -161,6 +161,10 @@ void session_forgets(struct session *s, uint32_t cell, uint32_t n);
  */
 bool session_put(struct session *s, uint32_t cell, enum message_kind kind, uint32_t n,
     const uint64_t *value);
+/* The same for n counters, at most SESSION_RUN_MAX, whose cells follow one another;
+ * false: offer them one by one. */
+#define SESSION_RUN_MAX 32
+bool session_put_run(struct session *s, uint32_t cell, uint32_t n, const uint64_t *value);
 bool session_is_clean(const struct session *s, uint32_t cell, enum message_kind kind,
     uint32_t n, const uint64_t *value);
 bool session_is_suspect(const struct session *s, uint32_t cell);

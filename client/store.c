@@ -2,7 +2,7 @@
 /*
  * The memory of a store: names in chunks, children in slabs, wire cells.
  */
-#include "store.h"
+#include "children.h"
 
 #include <stdlib.h>
 
@@ -40,25 +40,14 @@ free_slabs(struct store *st)
 	}
 }
 
-static void
-free_tables(struct store *st)
-{
-	struct child_table *older;
-
-	for (struct dynm_family *f = st->families; f; f = f->all_next)
-		for (struct child_table *t = f->table; t; t = older) {
-			older = t->older;
-			free(t);
-		}
-}
-
 void
 store_free(struct store *st)
 {
 	struct chunk *next;
 
 	free_slabs(st);
-	free_tables(st);
+	for (struct dynm_family *f = st->families; f; f = f->all_next)
+		children_free(f);
 	for (struct chunk *c = st->chunks; c; c = next) {
 		next = c->next;
 		free(c);
@@ -69,30 +58,54 @@ store_free(struct store *st)
 	pthread_mutex_destroy(&st->lock);
 }
 
-void *
-store_alloc(struct store *st, size_t bytes)
+/* A chunk with so many bytes left. */
+static struct chunk *
+chunk_with(struct store *st, size_t bytes)
 {
 	struct chunk *c = st->chunks;
 	size_t room = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+
+	if (c && c->room - c->used >= bytes)
+		return c;
+	c = malloc(sizeof(*c) + room);
+	if (!c)
+		return NULL;
+	*c = (struct chunk){ .next = st->chunks, .room = room };
+	st->chunks = c;
+	return c;
+}
+
+void *
+store_alloc(struct store *st, size_t bytes)
+{
+	struct chunk *c;
 	void *p;
 
 	bytes = (bytes + 7) & ~(size_t)7;
-	if (!c || c->room - c->used < bytes) {
-		c = malloc(sizeof(*c) + room + 8);
-		if (!c)
-			return NULL;
-		*c = (struct chunk){ .next = st->chunks, .room = room + 8 };
-		st->chunks = c;
-	}
+	c = chunk_with(st, bytes);
+	if (!c)
+		return NULL;
 	p = c->at + c->used;
 	c->used += bytes;
 	return p;
 }
 
+/* Texts need no alignment: they are taken from the other end. */
+static char *
+alloc_text(struct store *st, size_t bytes)
+{
+	struct chunk *c = chunk_with(st, bytes);
+
+	if (!c)
+		return NULL;
+	c->room -= bytes;
+	return (char *)c->at + c->room;
+}
+
 char *
 store_strdup(struct store *st, struct wire_text text)
 {
-	char *s = store_alloc(st, text.bytes + 1);
+	char *s = alloc_text(st, text.bytes + 1);
 
 	if (s) {
 		memcpy(s, text.at, text.bytes);
@@ -106,13 +119,21 @@ store_strdup(struct store *st, struct wire_text text)
 char *
 store_pack(struct store *st, dynm_strings texts)
 {
-	size_t bytes = 1;
+	uint16_t before;
+	size_t bytes = 0;
 	char *packed, *at;
 
 	for (size_t i = 0; i < texts.n; i++)
 		bytes += strlen(texts.v[i]) + 1;
-	packed = at = store_alloc(st, bytes);
-	for (size_t i = 0; packed && i < texts.n; i++)
+	before = (uint16_t)bytes; /* the limits of labels keep it below */
+	packed = alloc_text(st, sizeof(before) + bytes + (bytes == 0));
+	if (!packed)
+		return NULL;
+	memcpy(packed, &before, sizeof(before));
+	packed += sizeof(before);
+	packed[0] = '\0'; /* of an empty list */
+	at = packed;
+	for (size_t i = 0; i < texts.n; i++)
 		at = stpcpy(at, texts.v[i]) + 1;
 	return packed;
 }

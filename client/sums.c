@@ -29,6 +29,15 @@ next_touched(const struct cells *c, uint32_t cell)
 	for (const struct cells *c = next_touched(blocks_first(), cell); c; \
 	     c = next_touched(c->next, cell))
 
+/* Of the sums of all threads. */
+static inline uint64_t
+counter_bits(uint64_t whole, double fraction)
+{
+	double v = (double)whole + fraction;
+
+	return wire_bits(v <= DBL_MAX ? v : finite(v));
+}
+
 static void
 read_counter(uint32_t cell, uint64_t *ret)
 {
@@ -40,7 +49,66 @@ read_counter(uint32_t cell, uint64_t *ret)
 		whole += cell_load(c->cell + cell + CELL_WHOLE);
 		fraction += wire_double(cell_load(c->cell + cell + CELL_FRACTION));
 	}
-	*ret = wire_bits(finite((double)whole + fraction));
+	*ret = counter_bits(whole, fraction);
+}
+
+static void
+read_run_of_threads(
+    const struct cells *first, uint32_t cell, uint32_t n, uint64_t *ret_value)
+{
+	uint64_t whole[SUMS_RUN_MAX] = { 0 };
+	double fraction[SUMS_RUN_MAX] = { 0 };
+
+	for (const struct cells *c = first; c; c = next_touched(c->next, cell)) {
+		const uint64_t *at = c->cell + cell;
+
+		for (uint32_t i = 0; i < n; i++, at += 2) {
+			whole[i] += cell_load(at + CELL_WHOLE);
+			fraction[i] += wire_double(cell_load(at + CELL_FRACTION));
+		}
+	}
+	for (uint32_t i = 0; i < n; i++)
+		ret_value[i] = counter_bits(whole[i], fraction[i]);
+}
+
+/* Two at once: what compilers make of these the processors have, or it is done one by
+ * one.
+ */
+typedef double pair __attribute__((vector_size(16)));
+typedef int64_t pair_bits __attribute__((vector_size(16)));
+
+/*
+ * Counters of one thread, an even number. Whole numbers below 2^52 become doubles by way
+ * of the mantissa of 2^52; false if there are others, or what does not stay finite.
+ */
+static bool
+read_run_of_thread(const uint64_t *at, uint32_t n, uint64_t *ret_value)
+{
+	const pair two_52 = { 0x1p52, 0x1p52 }, most = { DBL_MAX, DBL_MAX };
+	pair_bits seen = { 0, 0 }, fine = { -1, -1 };
+
+	for (uint32_t i = 0; i < n; i += 2, at += 4) {
+		pair_bits whole = (pair_bits)(pair){ cell_load_double(at + CELL_WHOLE),
+			cell_load_double(at + 2 + CELL_WHOLE) };
+		pair fraction = { cell_load_double(at + CELL_FRACTION),
+			cell_load_double(at + 2 + CELL_FRACTION) };
+		pair v = (pair)(whole | (pair_bits)two_52) - two_52 + fraction;
+
+		seen |= whole;
+		fine &= v <= most;
+		memcpy(ret_value + i, &v, sizeof(v));
+	}
+	return (uint64_t)(seen[0] | seen[1]) >> 52 == 0 && (fine[0] & fine[1]);
+}
+
+void
+sums_read_run(uint32_t cell, uint32_t n, uint64_t *ret_value)
+{
+	const struct cells *c = next_touched(blocks_first(), cell);
+
+	if (!c || next_touched(c->next, cell) ||
+	    !read_run_of_thread(c->cell + cell, (n + 1) & ~1U, ret_value))
+		read_run_of_threads(c, cell, n, ret_value);
 }
 
 static enum sums_result
@@ -48,7 +116,7 @@ read_gauge(const struct dynm_series *s, uint32_t cell, uint64_t *ret)
 {
 	bool last = s->family->merge == MESSAGE_LAST;
 	const uint64_t *shared = blocks_shared + cell;
-	uint64_t set, bits;
+	uint64_t set;
 	double sum = 0;
 	bool any = false;
 
@@ -62,9 +130,13 @@ read_gauge(const struct dynm_series *s, uint32_t cell, uint64_t *ret)
 	}
 	FOR_TOUCHED(c, cell)
 	{
-		bits = cell_load(c->cell + cell + CELL_VALUE);
-		any = any || bits != 0;
-		sum += wire_double(bits);
+		/* Acquire: with the fraction that was added first, or more. */
+		uint64_t whole =
+		    __atomic_load_n(c->cell + cell + CELL_WHOLE, __ATOMIC_ACQUIRE);
+
+		any |= whole & GAUGE_ADDED;
+		sum += (double)((int64_t)whole >> 1) +
+		       cell_load_double(c->cell + cell + CELL_FRACTION);
 	}
 	ret[0] = gauge_encode(sum);
 	if (any && last && ret[1] == 0)
@@ -145,12 +217,13 @@ fold_double(const uint64_t *from, uint64_t *to)
 static void
 fold_gauge(const uint64_t *from, uint64_t *to)
 {
-	uint64_t bits;
+	uint64_t added = cell_load(from + CELL_WHOLE);
 
-	if (cell_load(from) == 0)
+	if (added == 0)
 		return;
-	bits = wire_bits(wire_double(cell_load(to)) + wire_double(cell_load(from)));
-	cell_store(to, bits ? bits : wire_bits(-0.0));
+	fold_double(from + CELL_FRACTION, to + CELL_FRACTION);
+	cell_store(to + CELL_WHOLE,
+	    (cell_load(to + CELL_WHOLE) | GAUGE_ADDED) + added - GAUGE_ADDED);
 }
 
 static void
@@ -162,7 +235,7 @@ fold_series(const struct dynm_series *s, const uint64_t *from, uint64_t *to)
 		fold_double(from + CELL_FRACTION, to + CELL_FRACTION);
 		return;
 	case MESSAGE_GAUGE:
-		fold_gauge(from + CELL_VALUE, to + CELL_VALUE);
+		fold_gauge(from, to);
 		return;
 	case MESSAGE_HISTOGRAM:
 		fold_double(from + CELL_SUM, to + CELL_SUM);

@@ -26,6 +26,10 @@ enum sums_result {
 enum sums_result sums_read(
     const struct dynm_series *s, uint64_t ret_value[SUMS_CELLS_MAX]);
 
+/* The same of n counters, at most SUMS_RUN_MAX, that lie in one block from a cell on. */
+#define SUMS_RUN_MAX (CELLS_BLOCK / 2)
+void sums_read_run(uint32_t cell, uint32_t n, uint64_t *ret_value);
+
 /* Add all children of a slab in one array to another. */
 void sums_fold(const struct slab *slab, const uint64_t *from, uint64_t *to);
 

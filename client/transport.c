@@ -38,7 +38,8 @@ static void
 forget(struct transport *t)
 {
 	t->fd = -1;
-	t->waiting = t->greeted = t->framed = false;
+	t->waiting = t->greeted = t->framed = t->may_read = false;
+	t->ahead_at = t->ahead_end = 0;
 	t->head_bytes = t->head_sent = 0;
 	t->payload = NULL;
 	t->payload_bytes = t->payload_sent = 0;
@@ -142,6 +143,30 @@ write_some(struct transport *t)
 	return true;
 }
 
+/* As recv(), and what is asked for may have been read before. */
+static ssize_t
+fetch(struct transport *t, uint8_t *to, size_t want)
+{
+	size_t room = want > sizeof(t->ahead) ? want : sizeof(t->ahead), n;
+
+	if (t->ahead_at == t->ahead_end) {
+		/* No control data: descriptors that a peer passes are not ours. */
+		ssize_t got =
+		    recv(t->fd, room == want ? to : t->ahead, room, MSG_DONTWAIT);
+
+		t->may_read = got == (ssize_t)room;
+		if (got <= 0 || room == want)
+			return got;
+		t->ahead_at = 0;
+		t->ahead_end = (size_t)got;
+	}
+	n = t->ahead_end - t->ahead_at;
+	n = n < want ? n : want;
+	memcpy(to, t->ahead + t->ahead_at, n);
+	t->ahead_at += n;
+	return (ssize_t)n;
+}
+
 /* Read towards want bytes; false at an end. */
 static bool
 read_some(struct transport *t, uint8_t *to, size_t *have, size_t want, bool *ret_more)
@@ -151,8 +176,7 @@ read_some(struct transport *t, uint8_t *to, size_t *have, size_t want, bool *ret
 	*ret_more = false;
 	if (*have == want)
 		return true;
-	/* read(), and no control data: descriptors that a peer passes are not ours. */
-	n = moved(recv(t->fd, to + *have, want - *have, MSG_DONTWAIT), true);
+	n = moved(fetch(t, to + *have, want - *have), true);
 	if (n <= 0)
 		return n == 0;
 	*have += (size_t)n;
@@ -233,7 +257,7 @@ transport_pump(struct transport *t)
 
 	if (!write_some(t))
 		return TRANSPORT_BROKEN;
-	while (more) {
+	while (more && (t->may_read || t->ahead_at < t->ahead_end)) {
 		if (!read_step(t, &more))
 			return TRANSPORT_BROKEN;
 		if (!t->framed || t->in_bytes < t->in_want)

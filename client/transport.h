@@ -15,19 +15,25 @@
 
 #include "sp.h"
 
-#define TRANSPORT_PATH_BYTES 108
+#define TRANSPORT_PATH_BYTES  108
+#define TRANSPORT_AHEAD_BYTES 64
 
 struct transport {
 	int fd; /* -1: not connected; changes under lock */
 	pthread_mutex_t *lock;
 	uint32_t request_id;
-	bool waiting; /* for a reply */
+	bool waiting;  /* for a reply */
+	bool may_read; /* the caller's: the socket may have something to read */
 
 	/* to be sent: header if any, frame and id, then the caller's payload */
 	uint8_t head[SP_HEADER_BYTES + SP_FRAME_BYTES + 4];
 	size_t head_bytes, head_sent;
 	const uint8_t *payload;
 	size_t payload_bytes, payload_sent;
+
+	/* what was read and not looked at: most replies are read whole at once */
+	uint8_t ahead[TRANSPORT_AHEAD_BYTES];
+	size_t ahead_at, ahead_end;
 
 	/* what is being read: the peer's header, then a frame's head, then its payload */
 	uint8_t in_head[SP_FRAME_BYTES];
@@ -60,7 +66,8 @@ void transport_send(struct transport *t, const uint8_t *payload, size_t bytes);
 
 /* True when it waits for room to write, beside something to read. */
 bool transport_wants_to_write(const struct transport *t);
-/* Write and read what can be, without waiting. */
+/* Write and read what can be, without waiting. Nothing is read until the caller has set
+ * may_read, which is so until all was read that there was. */
 enum transport_event transport_pump(struct transport *t);
 /* The reply that came, without its backtrace; valid until the next pump. */
 const uint8_t *transport_reply(const struct transport *t, size_t *ret_bytes);

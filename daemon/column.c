@@ -3,6 +3,7 @@
  * A worker's column: its cells, and what they add to the registry. The interface is in
  * registry.h.
  */
+#include <float.h>
 #include <stdlib.h>
 
 #include "registry.h"
@@ -11,9 +12,9 @@
 static uint32_t
 series_of_slot(const struct registry *r, uint32_t slot)
 {
-	if (slot_kind(slot) == CELL_GAUGE)
-		return slot & SLOT_NUMBER;
-	return totals_series(&r->totals, slot & SLOT_NUMBER);
+	if (slot_kind(slot) == CELL_BUCKET_FIRST)
+		return totals_run_series(&r->totals, slot & SLOT_NUMBER);
+	return slot & SLOT_NUMBER;
 }
 
 uint32_t
@@ -109,10 +110,11 @@ registry_release_cells(struct registry *r, struct column *c, uint32_t cell)
 {
 	uint32_t number = series_of_slot(r, c->slot[cell]);
 	struct series *s = registry_series(r, number);
-	uint32_t n = registry_cells_of(s->family);
+	const struct family *family = series_family(r, s);
+	uint32_t n = registry_cells_of(family);
 
-	if (s->family->kind == MESSAGE_GAUGE)
-		registry_part_remove(r, s, c, cell);
+	if (family->kind == MESSAGE_GAUGE)
+		registry_part_remove(r, number, c, cell);
 	memset(c->slot + cell, 0, n * sizeof(*c->slot));
 	c->n_cells -= n;
 	c->n_series--;
@@ -130,7 +132,7 @@ registry_remove_child(struct registry *r, struct column *c, uint32_t cell)
 	if (cell >= c->room || !slot_is_first(slot_kind(c->slot[cell])))
 		return;
 	number = registry_release_cells(r, c, cell);
-	family = registry_series(r, number)->family;
+	family = series_family(r, registry_series(r, number));
 	registry_series_settle(r, number, false);
 	r->removed[REGISTRY_REQUEST] += before - r->series.live;
 	registry_family_settle(r, family);
@@ -149,25 +151,41 @@ clear_range(struct registry *r, struct column *c, uint32_t cell, uint32_t n)
 	}
 }
 
+/* The slot of the i-th of n cells of a series. */
+static uint32_t
+slot_for(const struct registry *r, const struct family *family, uint32_t number,
+    uint32_t i, uint32_t n)
+{
+	uint32_t run;
+
+	switch (family->kind) {
+	case MESSAGE_COUNTER:
+		return slot_of(CELL_COUNTER, number);
+	case MESSAGE_GAUGE:
+		return slot_of(i == 0 ? CELL_GAUGE : CELL_LAST_TIME, number);
+	case MESSAGE_HISTOGRAM:
+		break;
+	}
+	run = totals_of(&r->totals, number)->at;
+	return slot_of(i == n - 1 ? CELL_SUM
+		       : i == 0	  ? CELL_BUCKET_FIRST
+				  : CELL_BUCKET,
+	    run + i);
+}
+
 void
 registry_give_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
 {
 	struct series *s = registry_series(r, number);
-	const struct family *family = s->family;
+	const struct family *family = series_family(r, s);
 	uint32_t n = registry_cells_of(family);
 
 	for (uint32_t i = 0; i < n; i++) {
-		enum cell_kind kind = family->kind == MESSAGE_COUNTER ? CELL_COUNTER
-				      : i == n - 1		      ? CELL_SUM
-				      : i == 0			      ? CELL_BUCKET_FIRST
-								      : CELL_BUCKET;
-
-		if (family->kind == MESSAGE_GAUGE)
-			kind = i == 0 ? CELL_GAUGE : CELL_LAST_TIME;
-		c->slot[cell + i] =
-		    slot_of(kind, family->kind == MESSAGE_GAUGE ? number : s->at + i);
-		c->old[cell + i] = kind == CELL_GAUGE ? REGISTRY_UNSET : 0;
+		c->slot[cell + i] = slot_for(r, family, number, i, n);
+		c->old[cell + i] = 0;
 	}
+	if (family->kind == MESSAGE_GAUGE)
+		c->old[cell] = REGISTRY_UNSET;
 	c->n_cells += n;
 	if (c->n_cells > c->most_cells)
 		c->most_cells = c->n_cells;
@@ -181,12 +199,13 @@ bool
 registry_take_cells(struct registry *r, struct column *c, uint32_t number, uint32_t cell)
 {
 	struct series *s = registry_series(r, number);
+	const struct family *family = series_family(r, s);
 
-	if (s->family->kind == MESSAGE_GAUGE && !registry_part_add(r, s, c, cell))
+	if (family->kind == MESSAGE_GAUGE && !registry_part_add(r, number, c, cell))
 		return false;
 	/* Held, so that clearing the cells does not take it off the page. */
 	s->live++;
-	clear_range(r, c, cell, registry_cells_of(s->family));
+	clear_range(r, c, cell, registry_cells_of(family));
 	s->live--;
 	registry_give_cells(r, c, number, cell);
 	return true;
@@ -231,29 +250,30 @@ has_child(
 #define SAME_GAUGE_MAX 64
 
 static enum reason
-check_same_gauge(const struct registry *r, const struct column *c, const struct series *s,
-    struct refusal *refusal)
+check_same_gauge(const struct registry *r, const struct column *c,
+    const struct family *family, uint32_t number, struct refusal *refusal)
 {
 	/* Twice would be two lines with one worker_id. */
-	uint32_t most = s->family->merge == MESSAGE_EACH ? 1 : SAME_GAUGE_MAX, cell;
+	uint32_t most = family->merge == MESSAGE_EACH ? 1 : SAME_GAUGE_MAX, cell;
 
-	if (registry_part_count(r, s, c, &cell) < most)
+	if (registry_part_count(r, number, c, &cell) < most)
 		return REASON_NONE;
 	return refuse(refusal, REASON_DUPLICATE,
-	    "a series of '%s' is this worker's%s already, at cell %u", s->family->name,
+	    "a series of '%s' is this worker's%s already, at cell %u", family->name,
 	    most > 1 ? " too often" : "", cell);
 }
 
 static enum reason
-check_room(const struct registry *r, const struct column *c, const struct series *s,
-    struct refusal *refusal)
+check_room(const struct registry *r, const struct column *c, const struct family *family,
+    uint32_t number, struct refusal *refusal)
 {
 	if (c->n_series >= r->limits.series_per_worker)
 		return refuse(refusal, REASON_LIMIT,
 		    "the worker has its %u series (limits.series_per_worker)",
 		    r->limits.series_per_worker);
-	return s->family->kind == MESSAGE_GAUGE ? check_same_gauge(r, c, s, refusal)
-						: REASON_NONE;
+	return family->kind == MESSAGE_GAUGE
+		   ? check_same_gauge(r, c, family, number, refusal)
+		   : REASON_NONE;
 }
 
 enum reason
@@ -277,7 +297,7 @@ registry_define_child(struct registry *r, struct column *c,
 		*ret_new = !has_child(r, c, number, child->cell);
 	if (has_child(r, c, number, child->cell))
 		return REASON_NONE;
-	reason = check_room(r, c, registry_series(r, number), refusal);
+	reason = check_room(r, c, metric->family, number, refusal);
 	if (reason == REASON_NONE && (!registry_make_cells(c, child->cell + n) ||
 					 !registry_take_cells(r, c, number, child->cell)))
 		reason = refuse(refusal, REASON_MEMORY, "out of memory");
@@ -325,18 +345,50 @@ check_record(
 	return REASON_NONE;
 }
 
+/* True if a record is well, and nothing more is to be said: nearly always. */
+static inline bool
+is_well(const struct column *c, uint32_t cell, uint64_t bits)
+{
+	double v = wire_double(bits);
+	uint32_t kind;
+
+	if (cell >= c->room)
+		return false;
+	kind = slot_kind(c->slot[cell]);
+	if (kind >= CELL_COUNTER && kind <= CELL_BUCKET)
+		return v >= wire_double(c->old[cell]) && v <= DBL_MAX;
+	return kind >= CELL_GAUGE || (kind == CELL_SUM && isfinite(v));
+}
+
 enum reason
 registry_check_records(const struct column *c, const uint8_t *records, uint32_t count,
     struct refusal *refusal)
 {
-	enum reason reason = REASON_NONE;
+	const uint8_t *end = records + (size_t)count * MESSAGE_RECORD_BYTES;
 
-	for (uint32_t i = 0; i < count && reason == REASON_NONE; i++) {
-		const uint8_t *p = records + (size_t)i * MESSAGE_RECORD_BYTES;
+	for (const uint8_t *p = records; p < end; p += MESSAGE_RECORD_BYTES) {
+		uint32_t cell = wire_load_u32(p);
+		uint64_t bits = wire_load_u64(p + 4);
+		enum reason reason;
 
-		reason = check_record(c, wire_load_u32(p), wire_load_u64(p + 4), refusal);
+		if (is_well(c, cell, bits))
+			continue;
+		reason = check_record(c, cell, bits, refusal);
+		if (reason != REASON_NONE)
+			return reason;
 	}
-	return reason;
+	return REASON_NONE;
+}
+
+/* What a counter's or histogram's cell counts in. */
+static double *
+total_at(const struct registry *r, uint32_t slot)
+{
+	union totals_word *const *chunk =
+	    slot_kind(slot) == CELL_COUNTER ? r->totals.one : r->totals.run;
+	uint32_t at = slot & SLOT_NUMBER;
+
+	return &chunk[at / TOTALS_CHUNK][at % TOTALS_CHUNK].total;
 }
 
 void
@@ -355,8 +407,7 @@ registry_apply_record(struct registry *r, struct column *c, uint32_t cell, uint6
 	case CELL_BUCKET_FIRST:
 	case CELL_BUCKET:
 	case CELL_SUM:
-		*totals_at(&r->totals, slot & SLOT_NUMBER) +=
-		    wire_double(bits) - wire_double(c->old[cell]);
+		*total_at(r, slot) += wire_double(bits) - wire_double(c->old[cell]);
 		c->old[cell] = bits;
 		return;
 	case CELL_GAUGE:
@@ -370,14 +421,27 @@ registry_apply_record(struct registry *r, struct column *c, uint32_t cell, uint6
 	}
 }
 
+/* As registry_apply_record() does each; what counts is done here, without asking the
+ * column again where its arrays are. */
 void
 registry_apply_records(
     struct registry *r, struct column *c, const uint8_t *records, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		const uint8_t *p = records + (size_t)i * MESSAGE_RECORD_BYTES;
+	const uint8_t *end = records + (size_t)count * MESSAGE_RECORD_BYTES;
+	const uint32_t *slots = c->slot;
+	uint64_t *old = c->old;
 
-		registry_apply_record(r, c, wire_load_u32(p), wire_load_u64(p + 4));
+	for (const uint8_t *p = records; p < end; p += MESSAGE_RECORD_BYTES) {
+		uint32_t cell = wire_load_u32(p);
+		uint64_t bits = wire_load_u64(p + 4);
+		uint32_t slot = cell == MESSAGE_CELL_DROPPED ? 0 : slots[cell];
+
+		if (slot_kind(slot) >= CELL_COUNTER && slot_kind(slot) <= CELL_SUM) {
+			*total_at(r, slot) += wire_double(bits) - wire_double(old[cell]);
+			old[cell] = bits;
+		} else {
+			registry_apply_record(r, c, cell, bits);
+		}
 	}
 }
 
@@ -425,29 +489,4 @@ registry_column_fold(struct registry *r, struct column *c)
 			registry_series_settle(
 			    r, registry_release_cells(r, c, cell), true);
 	column_free(r, c);
-}
-
-const char *
-registry_metric_name(const struct column *c, uint32_t id)
-{
-	return c->metric[id]->family->name;
-}
-
-bool
-registry_column_has_endpoint(
-    const struct registry *r, const struct column *c, const char *endpoint)
-{
-	struct message_level raw = { 1, { wire_text(endpoint) } };
-	const struct message_level *level = &raw;
-	struct naming_level room;
-	uint32_t name;
-
-	if (naming_level(&r->naming, &level, &room, NULL) != REASON_NONE)
-		return false;
-	name = labels_string_find(r->labels, level->name[0]);
-	for (uint32_t i = 0; name && i < c->metric_room; i++)
-		if (c->metric[i] && labels_level_ends(r->labels, c->metric[i]->level,
-					MESSAGE_LEVELS_MAX, name))
-			return true;
-	return false;
 }

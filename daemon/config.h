@@ -44,6 +44,7 @@ struct config {
 		int64_t connections;
 		int64_t scrapes;
 		int64_t request_ms;
+		bool gzip;
 		char *health_path;
 		char *live_path;
 		bool starting_ready; /* what /health says before the first worker */

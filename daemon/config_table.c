@@ -81,6 +81,10 @@ const struct config_key config_table[] = {
 	    .normal = "10000", .min = 100, .max = 3600000, .reloadable = true,
 	    .use = "How long a request may take to arrive, an idle connection may stay, "
 		   "and a client may not take a piece of its answer." },
+	{ "http", "gzip", NULL, CONFIG_BOOL, AT(http.gzip), .normal = "true",
+	    .reloadable = true,
+	    .use =
+		"Pages are compressed for clients that take gzip, as Prometheus does." },
 	{ "http", "health_path", "DYN_SYSTEM_HEALTH_PATH", CONFIG_TEXT,
 	    AT(http.health_path), .normal = "/health", .use = "Where health is asked." },
 	{ "http", "live_path", "DYN_SYSTEM_LIVE_PATH", CONFIG_TEXT, AT(http.live_path),
@@ -134,9 +138,11 @@ const struct config_key config_table[] = {
 		   "acknowledged." },
 	{ "state", "journal_bytes", NULL, CONFIG_NUMBER, AT(state.journal_bytes),
 	    .normal = "67108864", .min = 4096, .max = 1LL << 40, .reloadable = true,
-	    .use = "A snapshot is taken early when the journal is longer. While none can "
-		   "be written, journals come to four times as much, and to 256 MiB at "
-		   "least." },
+	    .use =
+		"A snapshot is taken early when the journal is longer. While none can "
+		"be written, journals come to four times as much, and to 256 MiB at "
+		"least; from half of that on, requests wait up to five seconds for one "
+		"that is under way." },
 	{ "state", "snapshot_ms", NULL, CONFIG_NUMBER, AT(state.snapshot_ms),
 	    .normal = "60000", .min = 10, .max = DAY_MS, .reloadable = true,
 	    .use = "How often a snapshot is written to the state folder: so much may be "

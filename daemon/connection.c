@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ingest_parts.h"
 
-#include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,19 +8,12 @@
 
 #include "sp.h"
 
-#define READ_BYTES	65536 /* at once from one connection, so that others get turns */
 #define QUEUE_BYTES_MAX (1 << 20)   /* replies not taken: the peer is not read any more */
 #define QUEUE_BYTES_LOW (256 << 10) /* ... and now it is read again */
 #define DRAIN_BYTES_MAX (16 << 20)  /* read from a connection whose process is dead */
 #define LINGER_MS	500 /* a process that closes all it has needs a moment to be dead */
+#define UNREAD_MS	500 /* more, for a peer that is late while nothing is read */
 #define BACKTRACE_BYTES (4 * SP_BACKTRACE_WORDS)
-
-static void
-count_connections(struct ingest *in, int change)
-{
-	in->connections += (uint32_t)change;
-	self_set(in->self, SELF_CONNECTIONS, 0, 0, in->connections);
-}
 
 static void
 set_deadline(struct connection *c, uint32_t ms)
@@ -62,10 +52,7 @@ connection_free(struct connection *c)
 	struct ingest *in = c->in;
 
 	unlink_held(c);
-	if (c->stream)
-		bufferevent_free(c->stream);
-	if (c->held)
-		evbuffer_free(c->held);
+	stream_close(&c->stream);
 	if (c->deadline)
 		event_free(c->deadline);
 	if (c->death)
@@ -77,7 +64,7 @@ connection_free(struct connection *c)
 		in->first = c->next;
 	if (c->next)
 		c->next->previous = c->previous;
-	count_connections(in, -1);
+	ingest_count(in, -1);
 	free(c);
 }
 
@@ -104,8 +91,7 @@ connection_close(struct connection *c)
 		connection_end(c);
 		return;
 	}
-	bufferevent_free(c->stream);
-	c->stream = NULL;
+	stream_close(&c->stream);
 	unlink_held(c);
 	c->state = STATE_LINGER;
 	clear_deadline(c);
@@ -138,21 +124,31 @@ enum verdict {
 	VERDICT_BAD   /* the connection is to be closed */
 };
 
-static void
-hold_reply(struct connection *c, const uint8_t *backtrace, size_t backtrace_bytes)
+/* What goes out at the end of the turn. False when memory is out. */
+static bool
+hold(struct connection *c, const struct stream_view *part, size_t n)
 {
 	struct ingest *in = c->in;
-	uint8_t head[SP_FRAME_BYTES + BACKTRACE_BYTES];
 
-	sp_put_frame(head, backtrace_bytes + in->reply.bytes);
-	memcpy(head + SP_FRAME_BYTES, backtrace, backtrace_bytes);
-	evbuffer_add(c->held, head, SP_FRAME_BYTES + backtrace_bytes);
-	evbuffer_add(c->held, in->reply.at, in->reply.bytes);
 	if (!c->is_held) {
 		c->is_held = true;
 		c->next_held = in->first_held;
 		in->first_held = c;
 	}
+	return stream_put(&c->stream, part, n);
+}
+
+static bool
+hold_reply(struct connection *c, const uint8_t *backtrace, size_t backtrace_bytes)
+{
+	const struct strbuf *reply = &c->in->reply;
+	uint8_t head[SP_FRAME_BYTES];
+	const struct stream_view parts[] = { { head, sizeof(head) },
+		{ backtrace, backtrace_bytes },
+		{ (const uint8_t *)reply->at, reply->bytes } };
+
+	sp_put_frame(head, backtrace_bytes + reply->bytes);
+	return hold(c, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
 /* One whole payload, still in its buffer. */
@@ -184,26 +180,23 @@ take_payload(struct connection *c, const uint8_t *payload, size_t bytes)
 	    &in->reply);
 	if (c->peer.unheard)
 		return VERDICT_NEXT;
-	if (in->reply.failed || in->reply.bytes == 0) {
-		refuse_connection(c, REASON_MEMORY, CAUSE_MEMORY, "memory is out");
-		return VERDICT_BAD;
-	}
-	hold_reply(c, payload, backtrace);
-	return VERDICT_NEXT;
+	if (!in->reply.failed && in->reply.bytes > 0 && hold_reply(c, payload, backtrace))
+		return VERDICT_NEXT;
+	refuse_connection(c, REASON_MEMORY, CAUSE_MEMORY, "memory is out");
+	return VERDICT_BAD;
 }
 
+/* Each of these takes from the first bytes of from, and moves it behind them. */
 static enum verdict
-take_frame(struct connection *c, struct evbuffer *from)
+take_frame(struct connection *c, struct stream_view *from)
 {
 	uint64_t most = (uint64_t)c->in->options.message_bytes + BACKTRACE_BYTES;
-	uint8_t head[SP_FRAME_BYTES];
+	const uint8_t *payload;
 	uint64_t bytes;
-	enum verdict verdict;
-	const uint8_t *frame;
 
-	if (evbuffer_copyout(from, head, sizeof(head)) < (ev_ssize_t)sizeof(head))
+	if (from->bytes < SP_FRAME_BYTES)
 		return VERDICT_MORE;
-	if (sp_get_frame(head, &bytes) != 0) {
+	if (sp_get_frame(from->at, &bytes) != 0) {
 		refuse_connection(
 		    c, REASON_MESSAGE, CAUSE_FRAME, "what it sends are not SP frames");
 		return VERDICT_BAD;
@@ -214,29 +207,25 @@ take_frame(struct connection *c, struct evbuffer *from)
 		    (unsigned long long)bytes, c->in->options.message_bytes);
 		return VERDICT_BAD;
 	}
-	if (evbuffer_get_length(from) < sizeof(head) + bytes)
+	if (from->bytes - SP_FRAME_BYTES < bytes)
 		return VERDICT_MORE;
-	frame = evbuffer_pullup(from, (ev_ssize_t)(sizeof(head) + bytes));
-	if (frame == NULL) {
-		refuse_connection(c, REASON_MEMORY, CAUSE_MEMORY, "memory is out");
-		return VERDICT_BAD;
-	}
-	verdict = take_payload(c, frame + sizeof(head), (size_t)bytes);
+	payload = from->at + SP_FRAME_BYTES;
+	from->at = payload + bytes;
+	from->bytes -= SP_FRAME_BYTES + (size_t)bytes;
 	c->progress = true;
-	evbuffer_drain(from, sizeof(head) + bytes);
-	return verdict;
+	return take_payload(c, payload, (size_t)bytes);
 }
 
 static enum verdict
-take_handshake(struct connection *c, struct evbuffer *from)
+take_handshake(struct connection *c, struct stream_view *from)
 {
-	uint8_t theirs[SP_HEADER_BYTES];
 	uint8_t ours[SP_HEADER_BYTES];
+	const struct stream_view header = { ours, sizeof(ours) };
 	int protocol;
 
-	if (evbuffer_copyout(from, theirs, sizeof(theirs)) < (ev_ssize_t)sizeof(theirs))
+	if (from->bytes < SP_HEADER_BYTES)
 		return VERDICT_MORE;
-	protocol = sp_get_header(theirs);
+	protocol = sp_get_header(from->at);
 	if (protocol != SP_REQ && protocol != SP_PUSH) {
 		if (protocol < 0)
 			refuse_connection(c, REASON_MESSAGE, CAUSE_HANDSHAKE,
@@ -247,21 +236,12 @@ take_handshake(struct connection *c, struct evbuffer *from)
 			    (unsigned)protocol);
 		return VERDICT_BAD;
 	}
-	evbuffer_drain(from, sizeof(theirs));
+	from->at += SP_HEADER_BYTES;
+	from->bytes -= SP_HEADER_BYTES;
 	c->state = protocol == SP_REQ ? STATE_REQ : STATE_PUSH;
 	sp_put_header(ours, protocol == SP_REQ ? SP_REP : SP_PULL);
-	bufferevent_write(c->stream, ours, sizeof(ours));
 	clear_deadline(c);
-	return VERDICT_NEXT;
-}
-
-size_t
-connection_queued_bytes(const struct connection *c)
-{
-	if (c->stream == NULL)
-		return 0;
-	return evbuffer_get_length(bufferevent_get_output(c->stream)) +
-	       evbuffer_get_length(c->held);
+	return hold(c, &header, 1) ? VERDICT_NEXT : VERDICT_BAD;
 }
 
 /*
@@ -269,7 +249,7 @@ connection_queued_bytes(const struct connection *c)
  * BAD: c is to be closed.
  */
 static enum verdict
-take_all(struct connection *c, struct evbuffer *from)
+take_all(struct connection *c, struct stream_view *from)
 {
 	enum verdict verdict = VERDICT_NEXT;
 
@@ -284,10 +264,25 @@ take_all(struct connection *c, struct evbuffer *from)
 		if (c->process.gone && c->peer.bindings != NULL)
 			return VERDICT_BAD;
 		if (verdict == VERDICT_NEXT &&
-		    connection_queued_bytes(c) > QUEUE_BYTES_MAX)
+		    stream_queued(&c->stream) > QUEUE_BYTES_MAX)
 			return VERDICT_NEXT;
 	}
 	return verdict;
+}
+
+/* The same, and what is left is kept. */
+static enum verdict
+take(struct connection *c, struct stream_view view)
+{
+	struct stream_view left = view;
+	enum verdict verdict = take_all(c, &left);
+
+	if (verdict == VERDICT_BAD)
+		return verdict;
+	if (stream_keep(&c->stream, view, view.bytes - left.bytes))
+		return verdict;
+	refuse_connection(c, REASON_MEMORY, CAUSE_MEMORY, "memory is out");
+	return VERDICT_BAD;
 }
 
 /* ---- Events ------------------------------------------------------------ */
@@ -295,18 +290,16 @@ take_all(struct connection *c, struct evbuffer *from)
 static void
 pause_reading(struct connection *c)
 {
-	bufferevent_disable(c->stream, EV_READ);
-	c->paused = true;
+	stream_pause(&c->stream);
 	log_limited(c->in->log, LOG_LEVEL_WARNING, CAUSE_SLOW, turn_ms(c->in->turn),
 	    "ingest: not reading: pid %d (uid %u) does not take its replies",
 	    (int)c->peer.pid, (unsigned)c->peer.uid);
 }
 
 static void
-serve(struct connection *c)
+serve(struct connection *c, struct stream_view view)
 {
-	struct evbuffer *input = bufferevent_get_input(c->stream);
-	enum verdict verdict = take_all(c, input);
+	enum verdict verdict = take(c, view);
 
 	if (verdict == VERDICT_BAD) {
 		connection_close(c);
@@ -316,35 +309,11 @@ serve(struct connection *c)
 		pause_reading(c);
 	if (c->state == STATE_HANDSHAKE)
 		return;
-	if (c->progress || c->paused)
+	if (c->progress || c->stream.paused)
 		clear_deadline(c);
 	c->progress = false;
-	if (!c->paused && evbuffer_get_length(input) > 0)
+	if (!c->stream.paused && stream_kept(&c->stream).bytes > 0)
 		set_deadline(c, c->in->options.frame_ms);
-}
-
-static void
-on_readable(struct bufferevent *stream, void *arg)
-{
-	struct connection *c = arg;
-
-	(void)stream;
-	turn_ms(c->in->turn);
-	serve(c);
-}
-
-/* The queue has fallen to QUEUE_BYTES_LOW. */
-static void
-on_written(struct bufferevent *stream, void *arg)
-{
-	struct connection *c = arg;
-
-	if (!c->paused || c->in->stopped)
-		return;
-	turn_ms(c->in->turn);
-	c->paused = false;
-	bufferevent_enable(stream, EV_READ);
-	serve(c);
 }
 
 /*
@@ -354,32 +323,66 @@ on_written(struct bufferevent *stream, void *arg)
 static void
 drain(struct connection *c)
 {
-	struct evbuffer *rest = evbuffer_new();
+	struct stream_view view = stream_kept(&c->stream);
 	size_t taken = 0;
 	int n = 1;
 
-	bufferevent_disable(c->stream, EV_READ | EV_WRITE);
-	if (rest == NULL)
-		return;
 	c->draining = true;
-	evbuffer_add_buffer(rest, bufferevent_get_input(c->stream));
-	while (take_all(c, rest) == VERDICT_MORE && n > 0 && taken < DRAIN_BYTES_MAX) {
-		n = evbuffer_read(rest, bufferevent_getfd(c->stream), READ_BYTES);
+	while (take(c, view) == VERDICT_MORE && n > 0 && taken < DRAIN_BYTES_MAX) {
+		n = stream_read(&c->stream, &c->in->room, &view);
 		taken += n > 0 ? (size_t)n : 0;
 	}
-	evbuffer_free(rest);
+}
+
+/* It has ended, or cannot be written any more. */
+static void
+end(struct connection *c)
+{
+	drain(c);
+	connection_close(c);
 }
 
 static void
-on_event(struct bufferevent *stream, short what, void *arg)
+on_readable(int fd, short what, void *arg)
+{
+	struct connection *c = arg;
+	struct ingest *in = c->in;
+	struct stream_view view;
+	int n;
+
+	(void)fd;
+	(void)what;
+	turn_ms(in->turn);
+	/* Until it goes on, the loop is not to come back for this. */
+	if (in->held) {
+		event_del(c->stream.readable);
+		return;
+	}
+	n = stream_read(&c->stream, &in->room, &view);
+	if (n > 0)
+		serve(c, view);
+	else if (n < 0)
+		end(c);
+	ingest_took(in);
+}
+
+static void
+on_writable(int fd, short what, void *arg)
 {
 	struct connection *c = arg;
 
-	(void)stream;
+	(void)fd;
 	(void)what;
 	turn_ms(c->in->turn);
-	drain(c);
-	connection_close(c);
+	if (stream_send(&c->stream) != 0) {
+		end(c);
+		return;
+	}
+	if (!c->stream.paused || c->in->stopped ||
+	    stream_queued(&c->stream) > QUEUE_BYTES_LOW)
+		return;
+	stream_resume(&c->stream);
+	serve(c, stream_kept(&c->stream));
 }
 
 static void
@@ -416,6 +419,11 @@ on_deadline(int fd, short what, void *arg)
 		connection_end(c);
 		return;
 	}
+	/* What it is to send may have come, and was not looked for. */
+	if (c->in->held) {
+		set_deadline(c, UNREAD_MS);
+		return;
+	}
 	if (c->state == STATE_HANDSHAKE)
 		refuse_connection(c, REASON_MESSAGE, CAUSE_HANDSHAKE,
 		    "no handshake within %u ms", c->in->options.handshake_ms);
@@ -433,31 +441,23 @@ set_up(struct connection *c, int fd)
 {
 	struct event_base *base = c->in->base;
 
-	c->stream = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (c->stream == NULL) {
-		close(fd);
-		return -1;
-	}
-	if (process_peer_of(fd, &c->process) != 0)
+	if (stream_open(&c->stream, base, fd, on_readable, on_writable, c) != 0 ||
+	    process_peer_of(fd, &c->process) != 0)
 		return -1;
 	c->peer = (struct apply_peer){ .connection = ++c->in->last_number,
 		.pid = c->process.pid,
 		.uid = c->process.uid,
 		.process_start = c->process.start };
-	c->held = evbuffer_new();
 	c->deadline = evtimer_new(base, on_deadline, c);
-	if (c->held == NULL || c->deadline == NULL)
+	if (c->deadline == NULL)
 		return -1;
 	if (c->process.pidfd >= 0) {
 		c->death = event_new(base, c->process.pidfd, EV_READ, on_death, c);
 		if (c->death == NULL || event_add(c->death, NULL) != 0)
 			return -1;
 	}
-	bufferevent_setcb(c->stream, on_readable, on_written, on_event, c);
-	bufferevent_setwatermark(c->stream, EV_WRITE, QUEUE_BYTES_LOW, 0);
-	bufferevent_set_max_single_read(c->stream, READ_BYTES);
 	set_deadline(c, c->in->options.handshake_ms);
-	return bufferevent_enable(c->stream, EV_READ | EV_WRITE);
+	return 0;
 }
 
 struct connection *
@@ -470,12 +470,13 @@ connection_new(struct ingest *in, int socket)
 		return NULL;
 	}
 	c->in = in;
+	c->stream.fd = -1;
 	c->process.pidfd = -1;
 	c->next = in->first;
 	if (c->next)
 		c->next->previous = c;
 	in->first = c;
-	count_connections(in, 1);
+	ingest_count(in, 1);
 	if (set_up(c, socket) != 0) {
 		connection_free(c);
 		return NULL;
@@ -483,18 +484,14 @@ connection_new(struct ingest *in, int socket)
 	return c;
 }
 
-/*
- * Most replies fit into the socket: written here, they leave a turn of the loop and three
- * system calls earlier than by way of the bufferevent, which gets what is left.
- */
+/* A peer that has gone is dealt with in the next turn: what that does has to be written
+ * before anything is shown. */
 void
 connection_send_held(struct connection *c)
 {
-	struct evbuffer *output = bufferevent_get_output(c->stream);
+	bool gone = stream_release(&c->stream) != 0;
 
-	/* A paused peer goes on when the bufferevent says that it has written. */
-	if (evbuffer_get_length(output) == 0 && !c->paused)
-		evbuffer_write(c->held, bufferevent_getfd(c->stream));
-	if (evbuffer_get_length(c->held) > 0)
-		bufferevent_write_buffer(c->stream, c->held);
+	/* What has all been taken at once makes no socket writable. */
+	if (gone || (c->stream.paused && stream_queued(&c->stream) <= QUEUE_BYTES_LOW))
+		event_active(c->stream.writable, EV_WRITE, 0);
 }

@@ -283,6 +283,15 @@ real_remove(void *arg, enum disk_place place, const char *name)
 	return unlinkat(folder_of(arg, place)->fd, name, 0) == 0 ? 0 : errno;
 }
 
+/* The descriptor ends with the process. */
+static void
+real_hold(void *arg, enum disk_place place, const char *name)
+{
+	int fd;
+
+	(void)open_file(arg, place, name, O_RDONLY, &fd);
+}
+
 /* ---- The whole --------------------------------------------------------- */
 
 struct disk *
@@ -294,7 +303,8 @@ disk_new(const char *state_path, const char *runtime_path)
 		return NULL;
 	d->disk = (struct disk){ d, real_open, real_list, real_read, real_create,
 		real_open_at, real_write, real_cut, real_sync, real_close, real_rename,
-		real_remove, real_sync_folder, disk_spawn, disk_reap, disk_kill };
+		real_remove, real_sync_folder, disk_spawn, disk_reap, disk_kill,
+		disk_child_sync, disk_child_end, real_hold };
 	d->folder[DISK_STATE] = (struct folder){ strdup(state_path), -1, false };
 	d->folder[DISK_RUNTIME] = (struct folder){ strdup(runtime_path), -1, false };
 	if (d->folder[DISK_STATE].path == NULL || d->folder[DISK_RUNTIME].path == NULL) {

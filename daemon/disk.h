@@ -37,12 +37,17 @@ struct disk_result {
 /* A process under way. */
 struct disk_child {
 	pid_t pid;
-	int pipe;  /* readable when it has ended or is about to; -1: there is none */
-	bool told; /* what it said of its work is there */
+	int pipe;  /* readable when reap() has something to say; -1: there is none */
+	bool told; /* what it said last is in result */
 	struct disk_result result;
 };
 
-enum disk_child_state { DISK_CHILD_RUNS, DISK_CHILD_DONE, DISK_CHILD_FAILED };
+enum disk_child_state {
+	DISK_CHILD_RUNS,
+	DISK_CHILD_WAITS, /* its work went well, and it waits for an order */
+	DISK_CHILD_DONE,
+	DISK_CHILD_FAILED
+};
 
 struct disk {
 	void *arg; /* the first argument of each */
@@ -76,15 +81,23 @@ struct disk {
 	/*
 	 * Run work in a process of its own, which has a copy of everything in memory, no
 	 * descriptor but those of the folders, and ends with this process at the latest.
-	 * There it may use create, write, sync and close, and ret->pid is its own.
+	 * There it may use create, hold, write, sync and close, and ret->pid is its own.
 	 */
 	int (*spawn)(void *arg, void (*work)(void *work_arg, struct disk_result *ret),
 	    void *work_arg, struct disk_child *ret);
-	/* How it went; once it does not run any more, child is to be forgotten. */
+	/* How it went; once it is DONE or has FAILED, child is to be forgotten. One that
+	 * WAITS has said so once, and runs when it has an order. */
 	enum disk_child_state (*reap)(
 	    void *arg, struct disk_child *child, struct disk_result *ret);
 	/* End it and forget it. */
 	void (*kill)(void *arg, struct disk_child *child);
+	/* Orders to a child that waits: force a folder to the disk, and then it waits
+	 * again; and to end. What takes the disk long thus keeps nobody here. */
+	int (*child_sync)(void *arg, struct disk_child *child, enum disk_place place);
+	int (*child_end)(void *arg, struct disk_child *child);
+	/* In a child: what the file has stays until the child ends. When the parent
+	 * removes it meanwhile, it does not wait until its memory or blocks are free. */
+	void (*hold)(void *arg, enum disk_place place, const char *name);
 };
 
 /* The real one. Opens nothing yet. NULL when memory is out. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,9 @@
 
 #define CHILD_NICE 5
 #define FDS_MAX	   65536 /* closed one by one where the kernel has no close_range() */
+
+/* Orders are a folder's number, to force it to the disk, or this. */
+#define ORDER_END 0xff
 
 static void
 close_from_to(unsigned from, unsigned to)
@@ -90,11 +94,47 @@ take_signals_as_usual(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool
+say(int pipe, const struct disk_result *result)
+{
+	return send(pipe, result, sizeof(*result), MSG_NOSIGNAL) ==
+	       (ssize_t)sizeof(*result);
+}
+
+static bool
+hear(int pipe, unsigned char *ret_order)
+{
+	ssize_t n;
+
+	while ((n = recv(pipe, ret_order, 1, 0)) < 0 && errno == EINTR)
+		;
+	return n == 1;
+}
+
+/* Say how it went, and do what the parent wants besides, until it wants no more. False
+ * when the parent cannot be told. */
+static bool
+obey(const struct real_disk *d, int pipe, struct disk_result *result)
+{
+	bool said = say(pipe, result);
+	unsigned char order;
+
+	while (said && result->error == 0 && hear(pipe, &order) && order < DISK_PLACES) {
+		if (fsync(d->folder[order].fd) != 0) {
+			result->error = errno;
+			snprintf(result->why, sizeof(result->why), "%s", strerror(errno));
+		}
+		said = say(pipe, result);
+	}
+	return said;
+}
+
 _Noreturn static void
 be_child(struct real_disk *d, pid_t parent, int pipe,
     void (*work)(void *work_arg, struct disk_result *ret), void *work_arg)
 {
 	struct disk_result result = { 0 };
+	bool told;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -103,7 +143,10 @@ be_child(struct real_disk *d, pid_t parent, int pipe,
 	take_signals_as_usual();
 	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + CHILD_NICE);
 	work(work_arg, &result);
-	_exit(write(pipe, &result, sizeof(result)) == (ssize_t)sizeof(result) ? 0 : 1);
+	told = obey(d, pipe, &result);
+	/* What it held is let go here, and not while its end is waited for. */
+	close_others(pipe, pipe, pipe);
+	_exit(told ? 0 : 1);
 }
 
 int
@@ -115,7 +158,7 @@ disk_spawn(void *arg, void (*work)(void *work_arg, struct disk_result *ret),
 	int ends[2];
 	int error;
 
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
 		return errno;
 	*ret = (struct disk_child){ .pipe = ends[0] };
 	/* Until it has none of this process's handlers, it must get no signal. */
@@ -162,10 +205,12 @@ disk_reap(void *arg, struct disk_child *child, struct disk_result *ret)
 	(void)arg;
 	/* Its end closes the pipe. What it says comes in one piece before that. */
 	do {
-		n = read(child->pipe, &result, sizeof(result));
+		n = recv(child->pipe, &result, sizeof(result), MSG_DONTWAIT);
 		if (n == (ssize_t)sizeof(result)) {
-			child->result = result;
+			child->result = *ret = result;
 			child->told = true;
+			if (result.error == 0)
+				return DISK_CHILD_WAITS;
 		}
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	if (n < 0 && errno == EAGAIN)
@@ -175,6 +220,29 @@ disk_reap(void *arg, struct disk_child *child, struct disk_result *ret)
 		result = child->result;
 	*ret = result;
 	return result.error ? DISK_CHILD_FAILED : DISK_CHILD_DONE;
+}
+
+static int
+give_order(const struct disk_child *child, unsigned char order)
+{
+	return send(child->pipe, &order, sizeof(order), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+		       (ssize_t)sizeof(order)
+		   ? 0
+		   : errno;
+}
+
+int
+disk_child_sync(void *arg, struct disk_child *child, enum disk_place place)
+{
+	(void)arg;
+	return give_order(child, (unsigned char)place);
+}
+
+int
+disk_child_end(void *arg, struct disk_child *child)
+{
+	(void)arg;
+	return give_order(child, ORDER_END);
 }
 
 void

@@ -19,11 +19,13 @@ struct real_disk {
 	struct folder folder[DISK_PLACES];
 };
 
-/* These three as struct disk has them. */
+/* These as struct disk has them. */
 int disk_spawn(void *arg, void (*work)(void *work_arg, struct disk_result *ret),
     void *work_arg, struct disk_child *ret);
 enum disk_child_state disk_reap(
     void *arg, struct disk_child *child, struct disk_result *ret);
 void disk_kill(void *arg, struct disk_child *child);
+int disk_child_sync(void *arg, struct disk_child *child, enum disk_place place);
+int disk_child_end(void *arg, struct disk_child *child);
 
 #endif /* DISK_PARTS_H */

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "lines.h"
+
 /*
  * Two sequences sorted by name are merged: the registry's families (with the prefix) and
  * the self-metrics. The cursor remembers names and positions, never pointers: any family
@@ -28,17 +30,12 @@ struct exposition {
 			    to the next page: they may be on this one already */
 	enum self_metric self_next; /* the next self-metric */
 	bool head_done;		    /* HELP and TYPE of the family under way are out */
+	struct lines lines;
 	struct naming_label *label; /* room for those of a self-metric */
 	bool failed;
 };
 
 #define SELF_LABELS 3 /* of one self-metric, at most */
-
-static void
-add_text(struct strbuf *out, struct wire_text t)
-{
-	strbuf_add(out, t.at, t.bytes);
-}
 
 /* ---- The filter -------------------------------------------------------- */
 
@@ -114,6 +111,7 @@ exposition_free(struct exposition *e)
 	free(e->names);
 	free(e->name);
 	free(e->label);
+	lines_free(&e->lines);
 	free(e);
 }
 
@@ -122,79 +120,6 @@ name_wanted(const struct exposition *e, struct wire_text name)
 {
 	return e->n_names == 0 ||
 	       bsearch(&name, e->names, e->n_names, sizeof(*e->names), by_text) != NULL;
-}
-
-/* ---- Lines ------------------------------------------------------------- */
-
-static void
-add_head(struct strbuf *out, const char *name, const char *help, enum message_kind kind)
-{
-	if (help[0] != '\0')
-		strbuf_addf(out, "# HELP %s %s\n", name, help);
-	strbuf_addf(out, "# TYPE %s %s\n", name, message_kind_word(kind));
-}
-
-/* What a line has between its name and its value, without le and the closing brace. */
-struct line_labels {
-	const struct labels *labels;
-	const struct labels_schema *schema;
-	const uint32_t *value;
-	struct wire_text worker;
-	const char *own; /* a self-metric's, rendered; then the others are not used */
-};
-
-static void
-add_labels(struct strbuf *out, const struct line_labels *l, const char *le)
-{
-	const struct labels_schema *s = l->schema;
-	bool open = l->own ? l->own[0] != '\0' : s->literal[s->n + 1] > 0;
-
-	if (l->own) {
-		strbuf_adds(out, l->own);
-	} else {
-		for (uint32_t i = 0; i < s->n; i++) {
-			strbuf_add(out, s->text + s->literal[i],
-			    s->literal[i + 1] - s->literal[i]);
-			add_text(out, l->value[i] == LABELS_WORKER
-					  ? l->worker
-					  : labels_text(l->labels, l->value[i]));
-		}
-		strbuf_add(out, s->text + s->literal[s->n],
-		    s->literal[s->n + 1] - s->literal[s->n]);
-	}
-	if (le)
-		strbuf_addf(out, "%sle=\"%s\"", open ? "," : "{", le);
-	if (open || le)
-		strbuf_addc(out, '}');
-}
-
-static void
-add_line(struct strbuf *out, struct wire_text name, const char *suffix,
-    const struct line_labels *l, const char *le, double v)
-{
-	add_text(out, name);
-	strbuf_adds(out, suffix);
-	add_labels(out, l, le);
-	strbuf_addc(out, ' ');
-	strbuf_add_value(out, v);
-	strbuf_addc(out, '\n');
-}
-
-/* cells: a count for each bucket, +Inf last, then the sum. */
-static void
-add_histogram(struct strbuf *out, struct wire_text name, const struct line_labels *l,
-    uint32_t n_bounds, const double *bounds, const double *cells)
-{
-	char le[STRBUF_VALUE_BYTES];
-	double count = 0;
-
-	for (uint32_t i = 0; i <= n_bounds; i++) {
-		count += cells[i];
-		strbuf_format_value(le, i < n_bounds ? bounds[i] : (double)INFINITY);
-		add_line(out, name, "_bucket", l, le, count);
-	}
-	add_line(out, name, "_sum", l, NULL, cells[n_bounds + 1]);
-	add_line(out, name, "_count", l, NULL, count);
 }
 
 /* ---- Self-metrics ------------------------------------------------------- */
@@ -220,41 +145,40 @@ self_labels(const struct exposition *e, struct strbuf *out, const struct self_ro
 	naming_sort(naming, label, n);
 	for (size_t i = 0; i < n; i++) {
 		strbuf_addc(out, i > 0 ? ',' : '{');
-		add_text(out, label[i].name);
+		strbuf_add(out, label[i].name.at, label[i].name.bytes);
 		strbuf_adds(out, "=\"");
-		add_text(out, label[i].value);
+		strbuf_add(out, label[i].value.at, label[i].value.bytes);
 		strbuf_addc(out, '"');
 	}
 }
 
 static void
-add_self(const struct exposition *e, struct strbuf *out, enum self_metric m)
+add_self(struct exposition *e, struct strbuf *out, enum self_metric m)
 {
 	const struct self_row *row = &self_table[m];
-	struct wire_text name = wire_text(row->name);
 	struct strbuf labels = STRBUF_EMPTY;
 	bool head = false;
 
+	lines_begin(&e->lines, out, wire_text(row->name),
+	    row->kind == MESSAGE_HISTOGRAM ? row->bounds : NULL,
+	    (uint32_t)self_bounds(m));
 	for (size_t i = 0; i < self_series(m); i++) {
 		const double *cells = self_cells(e->self, m, i);
-		struct line_labels l = { 0 };
 
 		if (cells == NULL)
 			continue;
 		if (!head)
-			add_head(out, row->name, row->help, row->kind);
+			lines_head(&e->lines, row->help, row->kind);
 		head = true;
 		strbuf_reset(&labels);
-		strbuf_add(&labels, "", 0);
 		self_labels(e, &labels, row, i);
 		if (labels.failed)
 			out->failed = true;
-		l.own = labels.failed ? "" : labels.at;
+		lines_labels(&e->lines, (struct wire_text){ labels.at, labels.bytes });
 		if (row->kind == MESSAGE_HISTOGRAM)
-			add_histogram(
-			    out, name, &l, (uint32_t)self_bounds(m), row->bounds, cells);
+			lines_add_histogram(&e->lines, NULL, cells);
 		else
-			add_line(out, name, "", &l, NULL, cells[0]);
+			lines_add(&e->lines, NULL, cells[0]);
 	}
 	strbuf_free(&labels);
 }
@@ -277,59 +201,58 @@ family_name(const struct exposition *e)
 }
 
 static void
-family_head(struct exposition *e, struct strbuf *out, const struct family *f)
+family_head(struct exposition *e, const struct family *f)
 {
 	if (!e->head_done)
-		add_head(out, e->name, f->help, f->kind);
+		lines_head(&e->lines, f->help, f->kind);
 	e->head_done = true;
 }
 
+/* A line for each worker, whose name is the value of one of its labels. */
 static void
-add_gauge(struct exposition *e, struct strbuf *out, const struct family *f,
-    const struct series *s, struct line_labels *l)
+add_each(struct exposition *e, const struct family *f, const struct registry_line *line)
+{
+	uint32_t at = registry_gauge_parts(e->registry, line->series);
+	struct wire_text value[MESSAGE_LABELS_MAX + 1], worker;
+	double v;
+
+	while (registry_gauge_part(e->registry, &at, &v, &worker)) {
+		for (uint32_t i = 0; i < line->schema->n; i++)
+			value[i] =
+			    line->string[i] == LABELS_WORKER ? worker : line->value[i];
+		family_head(e, f);
+		lines_add(&e->lines, value, v);
+	}
+}
+
+static void
+add_gauge(struct exposition *e, const struct family *f, const struct registry_line *line)
 {
 	double v;
 
-	if (f->merge != MESSAGE_EACH) {
-		if (!registry_gauge(e->registry, f, s, &v))
-			return;
-		family_head(e, out, f);
-		add_line(out, family_name(e), "", l, NULL, v);
-		return;
-	}
-	for (uint32_t at = s->at;
-	     registry_gauge_part(e->registry, &at, &v, &l->worker);) {
-		family_head(e, out, f);
-		add_line(out, family_name(e), "", l, NULL, v);
+	if (f->merge == MESSAGE_EACH) {
+		add_each(e, f, line);
+	} else if (registry_gauge(e->registry, f, line->series, &v)) {
+		family_head(e, f);
+		lines_add(&e->lines, line->value, v);
 	}
 }
 
 static void
-add_totals(struct exposition *e, struct strbuf *out, const struct family *f,
-    const struct series *s, const struct line_labels *l)
+add_member(struct exposition *e, const struct family *f, const struct registry_line *line)
 {
-	family_head(e, out, f);
+	if (!level_wanted(e, line->schema->level))
+		return;
+	lines_schema(&e->lines, line->schema);
+	if (f->kind == MESSAGE_GAUGE) {
+		add_gauge(e, f, line);
+		return;
+	}
+	family_head(e, f);
 	if (f->kind == MESSAGE_COUNTER)
-		add_line(
-		    out, family_name(e), "", l, NULL, *registry_totals(e->registry, s));
+		lines_add(&e->lines, line->value, *line->totals);
 	else
-		add_histogram(out, family_name(e), l, f->n_bounds, f->bounds,
-		    registry_totals(e->registry, s));
-}
-
-static void
-add_member(struct exposition *e, struct strbuf *out, const struct family *f,
-    const struct series *s)
-{
-	struct line_labels l = { .labels = registry_labels(e->registry) };
-
-	l.schema = labels_set_schema(l.labels, s->set, &l.value);
-	if (!level_wanted(e, l.schema->level))
-		return;
-	if (f->kind == MESSAGE_GAUGE)
-		add_gauge(e, out, f, s, &l);
-	else
-		add_totals(e, out, f, s, &l);
+		lines_add_histogram(&e->lines, line->value, line->totals);
 }
 
 /* ---- The cursor --------------------------------------------------------- */
@@ -393,6 +316,20 @@ family_end(struct exposition *e)
 }
 
 static void
+add_members(struct exposition *e, struct strbuf *out, const struct family *f, size_t end)
+{
+	struct registry_walk walk;
+
+	registry_walk(e->registry, f, e->member, e->births, &walk);
+	for (uint32_t i = 0; i < walk.n && out->bytes < end; i++) {
+		e->member = walk.line[i].position + 1;
+		add_member(e, f, &walk.line[i]);
+	}
+	if (walk.n == 0)
+		e->member = f->n_members;
+}
+
+static void
 add_family(struct exposition *e, struct strbuf *out, const struct family *f, size_t end)
 {
 	family_begin(e, f);
@@ -400,13 +337,10 @@ add_family(struct exposition *e, struct strbuf *out, const struct family *f, siz
 		return;
 	if (!name_wanted(e, family_name(e)))
 		e->member = f->n_members;
-	while (e->member < f->n_members && out->bytes < end) {
-		uint32_t at = e->member++;
-		const struct series *s = registry_member(e->registry, f, at);
-
-		if (s && !family_is_younger(f, at, e->births))
-			add_member(e, out, f, s);
-	}
+	lines_begin(&e->lines, out, family_name(e),
+	    f->kind == MESSAGE_HISTOGRAM ? f->bounds : NULL, f->n_bounds);
+	while (e->member < f->n_members && out->bytes < end)
+		add_members(e, out, f, end);
 	if (e->member >= f->n_members)
 		family_end(e);
 }

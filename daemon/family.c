@@ -205,6 +205,19 @@ families_collision(
 
 /* ---- Members ----------------------------------------------------------- */
 
+/* As realloc(), with zeros behind what was there. */
+static uint32_t *
+grown(uint32_t *at, uint32_t room, uint32_t more)
+{
+	uint32_t *larger = calloc(more, sizeof(*larger));
+
+	if (larger && room)
+		memcpy(larger, at, room * sizeof(*larger));
+	if (larger)
+		free(at);
+	return larger;
+}
+
 static bool
 make_member_room(struct family *family)
 {
@@ -215,12 +228,21 @@ make_member_room(struct family *family)
 	if (member == NULL)
 		return false;
 	family->member = member;
-	born = realloc(family->born, room * sizeof(*born));
-	if (born == NULL)
+	born = family->born ? grown(family->born, family->room, room) : NULL;
+	if (family->born && born == NULL)
 		return false;
 	family->born = born;
 	family->room = room;
 	return true;
+}
+
+/* A hole is about to be used. */
+static bool
+make_births(struct family *family)
+{
+	if (family->born == NULL)
+		family->born = calloc(family->room, sizeof(*family->born));
+	return family->born != NULL;
 }
 
 bool
@@ -229,15 +251,19 @@ family_add_member(struct family *family, uint32_t series, uint32_t *ret_position
 	uint32_t position = family->hole;
 
 	if (position) {
+		if (!make_births(family))
+			return false;
 		position--;
 		family->hole = family->member[position] & ~FAMILY_HOLE;
+		/* 0 is for those that were in no hole. */
+		family->births += family->births + 1 == 0 ? 2 : 1;
+		family->born[position] = family->births;
 	} else {
 		if (family->n_members == family->room && !make_member_room(family))
 			return false;
 		position = family->n_members++;
 	}
 	family->member[position] = series;
-	family->born[position] = ++family->births;
 	family->n_series++;
 	*ret_position = position;
 	return true;
@@ -259,8 +285,7 @@ family_make_positions(struct family *family, uint32_t n)
 	while (room < n)
 		room *= 2;
 	family->member = calloc(room, sizeof(*family->member));
-	family->born = calloc(room, sizeof(*family->born));
-	if (family->member == NULL || family->born == NULL)
+	if (family->member == NULL)
 		return false;
 	family->n_members = n;
 	family->room = room;
@@ -288,7 +313,6 @@ void
 family_put_member(struct family *family, uint32_t series, uint32_t position)
 {
 	family->member[position] = series;
-	family->born[position] = ++family->births;
 	family->n_series++;
 }
 

@@ -25,8 +25,10 @@ struct family {
 	/* Numbers of series. A member never moves, so that a walk by position survives
 	 * what comes and goes. */
 	uint32_t *member;
-	uint32_t *born; /* of each member: births when it came, so that a walk can tell
-			   what came after it had begun */
+	/* So that a walk can tell what came after it had begun: how many holes were used
+	 * again, and of each member whether it was put into one: births then, else 0.
+	 * NULL, as long as there was none. */
+	uint32_t *born;
 	uint32_t births;
 	uint32_t n_members;
 	uint32_t room;
@@ -84,11 +86,13 @@ void family_put_member(struct family *family, uint32_t series, uint32_t position
 /* No member will be there. */
 void family_skip_member(struct family *family, uint32_t position);
 
-/* True if the member came after the family had had so many births. */
+/* True if the member came after the family had had so many births, to a position that it
+ * had by then. (All that come to others are younger.) */
 static inline bool
 family_is_younger(const struct family *family, uint32_t position, uint32_t births)
 {
-	return (int32_t)(family->born[position] - births) > 0;
+	return family->born && family->born[position] &&
+	       (int32_t)(family->born[position] - births) > 0;
 }
 
 /* Totals of a series of this family: 0 for a gauge. */

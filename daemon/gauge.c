@@ -20,10 +20,10 @@ part_at(const struct registry *r, uint32_t number)
 
 bool
 registry_part_add(
-    struct registry *r, struct series *s, const struct column *c, uint32_t cell)
+    struct registry *r, uint32_t series, const struct column *c, uint32_t cell)
 {
 	uint32_t number = slab_new(&r->parts);
-	uint32_t *link = &s->at;
+	uint32_t *link = series_parts(r, series);
 
 	if (number == 0)
 		return false;
@@ -36,9 +36,10 @@ registry_part_add(
 
 void
 registry_part_remove(
-    struct registry *r, struct series *s, const struct column *c, uint32_t cell)
+    struct registry *r, uint32_t series, const struct column *c, uint32_t cell)
 {
-	for (uint32_t *link = &s->at; *link; link = &part_at(r, *link)->next) {
+	for (uint32_t *link = series_parts(r, series); *link;
+	     link = &part_at(r, *link)->next) {
 		uint32_t number = *link;
 		struct part *part = part_at(r, number);
 
@@ -51,10 +52,10 @@ registry_part_remove(
 }
 
 bool
-registry_part_find(const struct registry *r, const struct series *s,
-    const struct column *c, uint32_t *ret_cell)
+registry_part_find(
+    const struct registry *r, uint32_t series, const struct column *c, uint32_t *ret_cell)
 {
-	for (uint32_t at = s->at; at; at = part_at(r, at)->next)
+	for (uint32_t at = *series_parts(r, series); at; at = part_at(r, at)->next)
 		if (part_at(r, at)->column == c->number) {
 			*ret_cell = part_at(r, at)->cell;
 			return true;
@@ -63,12 +64,12 @@ registry_part_find(const struct registry *r, const struct series *s,
 }
 
 uint32_t
-registry_part_count(const struct registry *r, const struct series *s,
-    const struct column *c, uint32_t *ret_cell)
+registry_part_count(
+    const struct registry *r, uint32_t series, const struct column *c, uint32_t *ret_cell)
 {
 	uint32_t n = 0;
 
-	for (uint32_t at = s->at; at; at = part_at(r, at)->next)
+	for (uint32_t at = *series_parts(r, series); at; at = part_at(r, at)->next)
 		if (part_at(r, at)->column == c->number) {
 			*ret_cell = part_at(r, at)->cell;
 			n++;
@@ -112,6 +113,12 @@ merged(enum message_merge merge, double a, double b)
 	return a + b;
 }
 
+uint32_t
+registry_gauge_parts(const struct registry *r, const struct series *s)
+{
+	return *series_parts(r, series_number(r, s));
+}
+
 bool
 registry_gauge(const struct registry *r, const struct family *f, const struct series *s,
     double *ret_value)
@@ -120,7 +127,7 @@ registry_gauge(const struct registry *r, const struct family *f, const struct se
 	uint64_t time = 0, latest = 0;
 	double value, total = 0;
 
-	for (uint32_t at = s->at; at; at = part_at(r, at)->next) {
+	for (uint32_t at = registry_gauge_parts(r, s); at; at = part_at(r, at)->next) {
 		if (!part_value(r, part_at(r, at), &value, last ? &time : NULL))
 			continue;
 		if (!found)

@@ -71,9 +71,9 @@ registry_gone_record(struct registry *r, uint32_t number, enum registry_cause ca
 	if (r->effects == NULL || !effect_begin(r->effects, JOURNAL_GONE))
 		return;
 	d.journal = r->effects->journal;
-	schema = labels_set_schema(r->labels, s->set, &value);
+	schema = registry_series_labels(r, s, &value);
 	journal_put_u8(d.journal, (uint8_t)cause);
-	journal_put_text(d.journal, wire_text(s->family->name));
+	journal_put_text(d.journal, wire_text(series_family(r, s)->name));
 	put_level(&d, schema->level);
 	put_labels(&d, schema, value);
 	journal_end(d.journal);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http_parts.h"
+#include "http_encoding.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define HEADER_BYTES_MAX 8192
@@ -126,6 +129,29 @@ answer_live(struct http *h, struct exchange *x)
 	answer_status(h, x, true, false);
 }
 
+void
+http_page_headers(const struct http *h, const struct exchange *x)
+{
+	http_header(x->request, "Content-Type", EXPOSITION_CONTENT_TYPE);
+	if (h->options.gzip)
+		http_header(x->request, "Vary", "Accept-Encoding");
+	if (x->gzip)
+		http_header(x->request, "Content-Encoding", "gzip");
+}
+
+/* A header may come more than once. */
+static bool
+takes_gzip(struct evhttp_request *r)
+{
+	struct http_encoding e = HTTP_ENCODING_NONE;
+	const struct evkeyval *header = evhttp_request_get_input_headers(r)->tqh_first;
+
+	for (; header; header = header->next.tqe_next)
+		if (strcasecmp(header->key, "Accept-Encoding") == 0)
+			http_encoding_read(&e, header->value);
+	return http_encoding_is_gzip(&e);
+}
+
 static void
 answer_metrics(struct http *h, struct exchange *x)
 {
@@ -137,9 +163,10 @@ answer_metrics(struct http *h, struct exchange *x)
 		http_answer(h, x, 400, "Bad Request", TEXT_TYPE, error, NULL, NULL);
 		return;
 	}
+	x->gzip = h->options.gzip && takes_gzip(x->request);
 	if (evhttp_request_get_command(x->request) == EVHTTP_REQ_HEAD) {
 		/* The length is not known before the page is rendered. */
-		http_header(x->request, "Content-Type", EXPOSITION_CONTENT_TYPE);
+		http_page_headers(h, x);
 		x->code = 200;
 		http_count(h, x);
 		evhttp_request_set_on_complete_cb(x->request, on_answered, x->guarded);
@@ -253,8 +280,11 @@ http_new(const struct http_options *options, struct event_base *base, struct tur
     struct log *log)
 {
 	struct http *h = calloc(1, sizeof(*h));
+	struct http_page_room *room = http_page_room_new();
 
-	if (h == NULL) {
+	if (h == NULL || room == NULL) {
+		http_page_room_free(room);
+		free(h);
 		close(options->listen);
 		return NULL;
 	}
@@ -264,6 +294,7 @@ http_new(const struct http_options *options, struct event_base *base, struct tur
 	h->apply = apply;
 	h->self = self;
 	h->log = log;
+	h->room = room;
 	if (set_up(h, base) != 0) {
 		http_free(h);
 		return NULL;
@@ -280,6 +311,7 @@ http_free(struct http *h)
 	if (h->server)
 		evhttp_free(h->server);
 	http_guard_free(h->guard);
+	http_page_room_free(h->room);
 	free(h);
 }
 
@@ -300,6 +332,7 @@ http_set_options(struct http *h, const struct http_options *options)
 	h->options.connections = options->connections;
 	h->options.scrapes = options->scrapes;
 	h->options.request_ms = options->request_ms;
+	h->options.gzip = options->gzip;
 	set_timeout(h);
 	http_guard_set(h->guard, options->connections, options->request_ms);
 }

@@ -23,6 +23,7 @@ struct http_options {
 	uint32_t connections;
 	uint32_t scrapes;
 	uint32_t request_ms;
+	bool gzip;		 /* for those who take it */
 	const char *health_path; /* the texts outlive http */
 	const char *live_path;
 	struct health health;
@@ -38,7 +39,8 @@ void http_free(struct http *h);
 /* The end of a turn: send the next slices. Nothing that was applied may be unwritten. */
 void http_turn(struct http *h);
 
-/* Take connections, scrapes and request_ms anew; what is under way goes on as it was. */
+/* Take connections, scrapes, request_ms and gzip anew; what is under way goes on as it
+ * was. */
 void http_set_options(struct http *h, const struct http_options *options);
 
 /* Accept no more. Scrapes go on. */

@@ -10,6 +10,7 @@
 
 #include "http.h"
 #include "http_guard.h"
+#include "http_page.h"
 #include "query.h"
 
 /* A request between its arrival and the end of its answer. */
@@ -17,6 +18,7 @@ struct exchange {
 	struct evhttp_request *request;
 	struct guarded *guarded;
 	enum self_path path;
+	bool gzip; /* a page is packed */
 	uint64_t began_ns;
 	size_t bytes; /* of the answer, without headers */
 	int code;
@@ -31,6 +33,7 @@ struct http {
 	struct log *log;
 	struct evhttp *server;
 	struct http_guard *guard;
+	struct http_page_room *room;
 	struct scrape *first;
 	uint32_t scrapes;
 	bool scrape_began; /* in this turn: the figures are to be fresh */
@@ -40,6 +43,8 @@ struct http {
 void http_answer(struct http *h, struct exchange *x, int code, const char *phrase,
     const char *type, const char *text, const char *more_name, const char *more_value);
 void http_header(struct evhttp_request *r, const char *name, const char *value);
+/* Those of a page. */
+void http_page_headers(const struct http *h, const struct exchange *x);
 /* See to it that the answer is sent even if the client has closed its side, and that
  * reading ends while it is sent. After each evhttp call that starts to write. */
 void http_stop_reading(struct evhttp_request *r);

@@ -3,10 +3,17 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
-#define SLICE_BYTES (128 << 10)
-#define SLICE_ROOM  (SLICE_BYTES + (16 << 10)) /* with the series that ends a slice */
+/* evhttp's connections write 16 KiB at a time, and wait for the socket after each. */
+#define WRITE_BYTES (1 << 20)
+
+/* What the kernel may hold of a page that it cannot send yet, when the client is slow or
+ * stalled: by itself it would take megabytes for each. */
+#define UNSENT_BYTES (128 << 10)
 
 /* Causes of limited log lines; 50 to 59 are this module's. */
 enum { CAUSE_SCRAPE_MEMORY = 50, CAUSE_SCRAPE_LEFT };
@@ -15,7 +22,7 @@ struct scrape {
 	struct http *http;
 	struct scrape *next, *previous;
 	struct exchange x;
-	struct exposition *page;
+	struct http_page *page;
 	bool started; /* the headers are sent */
 	bool waiting; /* for the client to take the last slice */
 	bool ended;   /* evhttp has all of the answer, and owns the request */
@@ -28,7 +35,7 @@ scrape_free(struct scrape *s)
 	struct http *h = s->http;
 
 	http_count(h, &s->x);
-	exposition_free(s->page);
+	http_page_free(s->page);
 	if (s->previous)
 		s->previous->next = s->next;
 	else
@@ -49,6 +56,19 @@ on_sent(struct evhttp_request *r, void *arg)
 	scrape_free(s);
 }
 
+/* What is not sent is not needed; the guard has the connection's buffers for a while yet.
+ */
+static void
+drop_output(struct evhttp_connection *connection)
+{
+	struct bufferevent *stream = evhttp_connection_get_bufferevent(connection);
+	struct evbuffer *output = bufferevent_get_output(stream);
+
+	bufferevent_disable(stream, EV_WRITE);
+	evbuffer_unfreeze(output, 1);
+	evbuffer_drain(output, evbuffer_get_length(output));
+}
+
 /*
  * The connection goes down. evhttp frees a request that is still on it; one that it has
  * taken off (a write failed, before the answer was whole) is ours.
@@ -59,7 +79,7 @@ on_close(struct evhttp_connection *connection, void *arg)
 	struct scrape *s = arg;
 	struct http *h = s->http;
 
-	(void)connection;
+	drop_output(connection);
 	log_limited(h->log, LOG_LEVEL_INFO, CAUSE_SCRAPE_LEFT, turn_ms(h->turn),
 	    "http: scrape unfinished: the client left, or took nothing for %u ms",
 	    h->options.request_ms);
@@ -74,14 +94,28 @@ cut(struct scrape *s)
 	evhttp_connection_free(evhttp_request_get_connection(s->x.request));
 }
 
+/* A large page goes out in large pieces, and no sooner than it is taken. */
+static void
+prepare_stream(struct bufferevent *stream)
+{
+	int unsent_bytes = UNSENT_BYTES;
+
+	bufferevent_set_max_single_write(stream, WRITE_BYTES);
+	/* Without it (not TCP, an old kernel) a stalled client costs more. */
+	setsockopt(bufferevent_getfd(stream), IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+	    &unsent_bytes, sizeof(unsent_bytes));
+}
+
 void
 scrape_begin(struct http *h, const struct exchange *x, const struct query *query)
 {
+	struct evhttp_connection *connection = evhttp_request_get_connection(x->request);
 	struct scrape *s = calloc(1, sizeof(*s));
 	struct exchange copy = *x;
 
 	if (s)
-		s->page = exposition_new(h->registry, h->self, &query->filter);
+		s->page =
+		    http_page_new(h->room, h->registry, h->self, &query->filter, x->gzip);
 	if (s == NULL || s->page == NULL) {
 		free(s);
 		http_answer(h, &copy, 503, "Service Unavailable", "text/plain",
@@ -96,8 +130,8 @@ scrape_begin(struct http *h, const struct exchange *x, const struct query *query
 		s->next->previous = s;
 	h->first = s;
 	h->scrapes++;
-	evhttp_connection_set_closecb(
-	    evhttp_request_get_connection(x->request), on_close, s);
+	evhttp_connection_set_closecb(connection, on_close, s);
+	prepare_stream(evhttp_connection_get_bufferevent(connection));
 	evhttp_request_set_on_complete_cb(x->request, on_sent, s);
 }
 
@@ -111,37 +145,20 @@ on_taken(struct evhttp_connection *connection, void *arg)
 	s->waiting = false;
 }
 
-static void
-free_slice(const void *bytes, size_t n, void *arg)
-{
-	(void)bytes;
-	(void)n;
-	free(arg);
-}
-
 /* The next slice, NULL when memory is out. *ret_more: there are others. */
 static struct evbuffer *
 render(struct scrape *s, bool *ret_more)
 {
 	struct evbuffer *buffer = evbuffer_new();
-	struct strbuf slice = STRBUF_EMPTY;
 
-	strbuf_reserve(&slice, SLICE_ROOM);
-	*ret_more = exposition_slice(s->page, &slice, SLICE_BYTES);
-	if (buffer == NULL || slice.failed)
-		goto fail;
-	if (slice.bytes > 0 && evbuffer_add_reference(buffer, slice.at, slice.bytes,
-				   free_slice, slice.at) != 0)
-		goto fail;
-	if (slice.bytes == 0)
-		strbuf_free(&slice);
+	if (buffer == NULL)
+		return NULL;
+	if (!http_page_slice(s->page, buffer, ret_more)) {
+		evbuffer_free(buffer);
+		return NULL;
+	}
 	s->x.bytes += evbuffer_get_length(buffer);
 	return buffer;
-fail:
-	strbuf_free(&slice);
-	if (buffer)
-		evbuffer_free(buffer);
-	return NULL;
 }
 
 /* The last slice. s may be gone when it returns. */
@@ -194,7 +211,7 @@ next_slice(struct scrape *s)
 		return;
 	}
 	if (!s->started)
-		http_header(s->x.request, "Content-Type", EXPOSITION_CONTENT_TYPE);
+		http_page_headers(s->http, &s->x);
 	if (more)
 		send_slice(s, slice);
 	else

@@ -2,14 +2,15 @@
 #include "ingest_parts.h"
 
 #include <errno.h>
-#include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PAUSE_MS 200 /* no accepting while descriptors are out */
+#define PAUSE_MS   200	   /* no accepting while descriptors are out */
+#define READ_BYTES 65536   /* at once from one connection, so that others get turns */
+#define LONG_NS	   2000000 /* a turn: what else came is for the next one */
 
 /* ---- Accepting --------------------------------------------------------- */
 
@@ -98,7 +99,8 @@ ingest_new(const struct ingest_options *options, struct event_base *base,
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, options->listen);
 	if (in->listener == NULL)
 		close(options->listen);
-	if (in->listener == NULL || in->pause == NULL) {
+	in->room = (struct stream_room){ malloc(READ_BYTES), READ_BYTES };
+	if (in->listener == NULL || in->pause == NULL || in->room.at == NULL) {
 		ingest_free(in);
 		return NULL;
 	}
@@ -121,6 +123,7 @@ ingest_free(struct ingest *in)
 	if (in->pause)
 		event_free(in->pause);
 	strbuf_free(&in->reply);
+	free(in->room.at);
 	free(in);
 }
 
@@ -137,6 +140,31 @@ ingest_release(struct ingest *in)
 }
 
 void
+ingest_hold(struct ingest *in, bool hold)
+{
+	bool goes_on = in->held && !hold && !in->stopped;
+
+	in->held = hold;
+	for (struct connection *c = in->first; c && goes_on; c = c->next)
+		if (c->stream.fd >= 0 && !c->stream.paused)
+			stream_resume(&c->stream);
+}
+
+void
+ingest_count(struct ingest *in, int change)
+{
+	in->connections += (uint32_t)change;
+	self_set(in->self, SELF_CONNECTIONS, 0, 0, in->connections);
+}
+
+void
+ingest_took(struct ingest *in)
+{
+	if (turn_busy_ns(in->turn) > LONG_NS)
+		event_base_loopbreak(in->base);
+}
+
+void
 ingest_set_options(struct ingest *in, const struct ingest_options *options)
 {
 	in->options.connections = options->connections;
@@ -150,15 +178,15 @@ ingest_stop(struct ingest *in)
 	in->stopped = true;
 	evconnlistener_disable(in->listener);
 	for (struct connection *c = in->first; c; c = c->next)
-		if (c->stream)
-			bufferevent_disable(c->stream, EV_READ);
+		if (c->stream.fd >= 0)
+			stream_pause(&c->stream);
 }
 
 bool
 ingest_has_replies(const struct ingest *in)
 {
 	for (const struct connection *c = in->first; c; c = c->next)
-		if (connection_queued_bytes(c) > 0)
+		if (stream_queued(&c->stream) > 0)
 			return true;
 	return false;
 }

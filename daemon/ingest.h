@@ -38,6 +38,9 @@ void ingest_free(struct ingest *in);
 /* Let the replies of this turn go. */
 void ingest_release(struct ingest *in);
 
+/* Read nothing for now, or go on: what peers send waits in their sockets. */
+void ingest_hold(struct ingest *in, bool hold);
+
 /* Take connections, handshake_ms and frame_ms anew; connections that are there stay. */
 void ingest_set_options(struct ingest *in, const struct ingest_options *options);
 

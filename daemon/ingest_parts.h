@@ -8,9 +8,8 @@
 
 #include "ingest.h"
 #include "process.h"
+#include "stream.h"
 
-struct bufferevent;
-struct evbuffer;
 struct evconnlistener;
 
 /* Causes of limited log lines; 40 to 49 are this module's. */
@@ -36,9 +35,11 @@ struct ingest {
 	struct connection *first;
 	struct connection *first_held; /* those with replies of this turn */
 	struct strbuf reply;	       /* scratch */
+	struct stream_room room;       /* the same, for what is read */
 	uint32_t connections;
 	uint64_t last_number;
 	bool stopped;
+	bool held; /* nothing is read for now */
 };
 
 enum state {
@@ -54,11 +55,9 @@ struct connection {
 	struct connection *next_held;
 	bool is_held; /* among first_held */
 	enum state state;
-	bool paused;   /* its replies are not taken: it is not read */
-	bool draining; /* it has ended, and what is left of it is taken */
-	bool progress; /* a frame was whole since the deadline was set */
-	struct bufferevent *stream;
-	struct evbuffer *held;	/* replies of this turn */
+	bool draining;		/* it has ended, and what is left of it is taken */
+	bool progress;		/* a frame was whole since the deadline was set */
+	struct stream stream;	/* paused: its replies are not taken */
 	struct event *deadline; /* of the handshake, of a frame, of lingering */
 	bool deadline_is_set;
 	struct event *death; /* of the process */
@@ -80,7 +79,10 @@ struct connection *connection_new(struct ingest *in, int socket);
 void connection_free(struct connection *c);
 /* Let its held replies go. */
 void connection_send_held(struct connection *c);
-/* Bytes of replies that its peer has yet to take. */
-size_t connection_queued_bytes(const struct connection *c);
+
+/* A connection more, or less. */
+void ingest_count(struct ingest *in, int change);
+/* Something was read and taken: the turn ends here if it is long already. */
+void ingest_took(struct ingest *in);
 
 #endif /* INGEST_PARTS_H */

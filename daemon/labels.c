@@ -62,7 +62,7 @@ level_equal(const void *owner, uint32_t number, const void *key)
 	return v->parent == k->parent && v->name == k->name;
 }
 
-static const struct index_keys level_keys = { level_hash, level_equal };
+static const struct index_keys level_keys = { level_hash, level_equal, NULL };
 
 void
 labels_level_release(struct labels *l, uint32_t number)
@@ -165,12 +165,6 @@ struct schema_key {
 	const uint32_t *name;
 };
 
-static struct labels_schema *
-schema_at(const struct labels *l, uint32_t number)
-{
-	return slab_at(&l->schemas, number);
-}
-
 static uint64_t
 schema_hash_of(uint32_t level, uint32_t n, const uint32_t *name)
 {
@@ -180,7 +174,7 @@ schema_hash_of(uint32_t level, uint32_t n, const uint32_t *name)
 static uint64_t
 schema_hash(const void *owner, uint32_t number)
 {
-	const struct labels_schema *s = schema_at(owner, number);
+	const struct labels_schema *s = labels_schema_at(owner, number);
 
 	return schema_hash_of(s->level, s->n, s->name);
 }
@@ -188,14 +182,14 @@ schema_hash(const void *owner, uint32_t number)
 static bool
 schema_equal(const void *owner, uint32_t number, const void *key)
 {
-	const struct labels_schema *s = schema_at(owner, number);
+	const struct labels_schema *s = labels_schema_at(owner, number);
 	const struct schema_key *k = key;
 
 	return s->level == k->level && s->n == k->n &&
 	       (k->n == 0 || memcmp(s->name, k->name, k->n * sizeof(*k->name)) == 0);
 }
 
-static const struct index_keys schema_keys = { schema_hash, schema_equal };
+static const struct index_keys schema_keys = { schema_hash, schema_equal, NULL };
 
 /* The labels of a schema in their order; how many. label has room for all of them. */
 static size_t
@@ -252,7 +246,7 @@ schema_render(const struct labels *l, struct labels_schema *s)
 void
 labels_schema_release(struct labels *l, uint32_t number)
 {
-	struct labels_schema *s = schema_at(l, number);
+	struct labels_schema *s = labels_schema_at(l, number);
 
 	if (--s->refs > 0)
 		return;
@@ -274,7 +268,7 @@ schema_new(struct labels *l, const struct schema_key *key, uint64_t hash)
 
 	if (number == 0)
 		return 0;
-	s = schema_at(l, number);
+	s = labels_schema_at(l, number);
 	s->refs = 1;
 	s->level = key->level;
 	s->n = key->n;
@@ -308,23 +302,21 @@ labels_schema_take(struct labels *l, uint32_t level, uint32_t n, const uint32_t 
 
 	if (number == 0)
 		return schema_new(l, &key, hash);
-	schema_at(l, number)->refs++;
+	labels_schema_at(l, number)->refs++;
 	return number;
 }
 
 /* ---- Sets -------------------------------------------------------------- */
 
-static uint32_t *
-set_at(const struct labels *l, uint32_t set)
-{
-	return l->chunk[(set - 1) / SET_CHUNK_WORDS] + (set - 1) % SET_CHUNK_WORDS;
-}
-
 static bool
 set_chunk_new(struct labels *l)
 {
-	uint32_t **chunk = realloc(l->chunk, (l->n_chunks + 1) * sizeof(*chunk));
+	uint32_t **chunk;
 
+	/* Sets have no more numbers. */
+	if (l->n_chunks >= UINT32_MAX / SET_CHUNK_WORDS)
+		return false;
+	chunk = realloc(l->chunk, (l->n_chunks + 1) * sizeof(*chunk));
 	if (chunk == NULL)
 		return false;
 	l->chunk = chunk;
@@ -341,7 +333,7 @@ set_new(struct labels *l, uint32_t words)
 	uint32_t set = l->free[words];
 
 	if (set) {
-		l->free[words] = *set_at(l, set);
+		l->free[words] = *labels_set_at(l, set);
 		return set;
 	}
 	if (l->used + words > l->n_chunks * SET_CHUNK_WORDS && !set_chunk_new(l))
@@ -352,17 +344,13 @@ set_new(struct labels *l, uint32_t words)
 }
 
 uint32_t
-labels_set_new(struct labels *l, uint32_t schema, uint32_t n, const uint32_t *value)
+labels_set_new(struct labels *l, uint32_t n, const uint32_t *value)
 {
-	uint32_t set = set_new(l, n + 1);
-	uint32_t *words;
+	/* One without values is one, too. */
+	uint32_t set = set_new(l, n ? n : 1);
 
-	if (set == 0)
-		return 0;
-	words = set_at(l, set);
-	words[0] = schema;
-	for (uint32_t i = 0; i < n; i++)
-		words[1 + i] = texts_hold(&l->texts, value[i]);
+	for (uint32_t i = 0; i < n && set; i++)
+		labels_set_at(l, set)[i] = texts_hold(&l->texts, value[i]);
 	return set;
 }
 
@@ -383,47 +371,43 @@ without_empty(const struct labels *l, size_t n, const uint32_t *name,
 
 uint32_t
 labels_set(struct labels *l, uint32_t level, size_t n, const uint32_t *name,
-    const uint32_t *value)
+    const uint32_t *value, uint32_t *ret_schema)
 {
 	uint32_t kept_name[MESSAGE_LABELS_MAX + 1], kept_value[MESSAGE_LABELS_MAX + 1];
 	uint32_t kept = without_empty(l, n, name, value, kept_name, kept_value);
 	uint32_t schema = labels_schema_take(l, level, kept, kept_name);
-	uint32_t set = schema ? labels_set_new(l, schema, kept, kept_value) : 0;
+	uint32_t set = schema ? labels_set_new(l, kept, kept_value) : 0;
 
 	if (schema && set == 0)
 		labels_schema_release(l, schema);
+	if (set)
+		*ret_schema = schema;
 	return set;
 }
 
-const uint32_t *
-labels_set_words(const struct labels *l, uint32_t set, size_t *ret_n)
+const struct labels_schema *
+labels_schema(const struct labels *l, uint32_t schema)
 {
-	const uint32_t *words = set_at(l, set);
-
-	*ret_n = schema_at(l, words[0])->n + 1;
-	return words;
+	return labels_schema_at(l, schema);
 }
 
-const struct labels_schema *
-labels_set_schema(const struct labels *l, uint32_t set, const uint32_t **ret_values)
+const uint32_t *
+labels_set_values(const struct labels *l, uint32_t set)
 {
-	const uint32_t *words = set_at(l, set);
-
-	*ret_values = words + 1;
-	return schema_at(l, words[0]);
+	return labels_set_at(l, set);
 }
 
 void
-labels_set_release(struct labels *l, uint32_t set)
+labels_set_release(struct labels *l, uint32_t schema, uint32_t set)
 {
-	uint32_t *words = set_at(l, set);
-	uint32_t schema = words[0], n = schema_at(l, schema)->n;
+	uint32_t *words = labels_set_at(l, set), n = labels_schema_at(l, schema)->n;
 
 	for (uint32_t i = 0; i < n; i++)
-		labels_string_release(l, words[1 + i]);
+		labels_string_release(l, words[i]);
 	labels_schema_release(l, schema);
-	words[0] = l->free[n + 1];
-	l->free[n + 1] = set;
+	n = n ? n : 1;
+	words[0] = l->free[n];
+	l->free[n] = set;
 }
 
 /* ---- All --------------------------------------------------------------- */
@@ -453,14 +437,15 @@ labels_new(const struct naming *naming)
 static void
 schemas_free(struct labels *l)
 {
-	for (uint32_t i = 0; l->schema_index.slot && i <= l->schema_index.mask; i++)
-		if (l->schema_index.slot[i]) {
-			struct labels_schema *s = schema_at(l, l->schema_index.slot[i]);
+	struct index_cursor at = { 0 };
 
-			free(s->name);
-			free(s->literal);
-			free(s->text);
-		}
+	for (uint32_t i; (i = index_next(&l->schema_index, &at)) != 0;) {
+		struct labels_schema *s = labels_schema_at(l, i);
+
+		free(s->name);
+		free(s->literal);
+		free(s->text);
+	}
 	index_free(&l->schema_index);
 	slab_free(&l->schemas);
 }

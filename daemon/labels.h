@@ -5,8 +5,8 @@
  * A string is stored escaped, as it is printed. A level is a place in the tree. A schema
  * is a level with sorted label names, and holds everything of a line's braces that does
  * not differ between its series, in the order of the naming and with its constant labels.
- * A set is a schema with values: 4 bytes for each. All are counted: who takes one
- * releases it. One thread.
+ * A set is the values that go with a schema: 4 bytes for each. All are counted: who takes
+ * one releases it. One thread.
  */
 #ifndef LABELS_H
 #define LABELS_H
@@ -66,11 +66,12 @@ bool labels_level_ends(
  * labels. Takes its own references. 0 when memory is out.
  */
 uint32_t labels_set(struct labels *l, uint32_t level, size_t n, const uint32_t *name,
-    const uint32_t *value);
-void labels_set_release(struct labels *l, uint32_t set);
-/* Equal sets of one level have equal words, though sets themselves are not shared. */
-const uint32_t *labels_set_words(const struct labels *l, uint32_t set, size_t *ret_n);
-const struct labels_schema *labels_set_schema(
-    const struct labels *l, uint32_t set, const uint32_t **ret_values);
+    const uint32_t *value, uint32_t *ret_schema);
+/* A set, and its schema with it. */
+void labels_set_release(struct labels *l, uint32_t schema, uint32_t set);
+const struct labels_schema *labels_schema(const struct labels *l, uint32_t schema);
+/* A string for each of the schema's names. Equal sets of one schema have equal ones,
+ * though sets themselves are not shared. */
+const uint32_t *labels_set_values(const struct labels *l, uint32_t set);
 
 #endif /* LABELS_H */

@@ -6,7 +6,7 @@
 uint32_t
 labels_last_string(const struct labels *l)
 {
-	return l->texts.items.used;
+	return arena_last(&l->texts.items);
 }
 
 uint32_t
@@ -29,12 +29,6 @@ labels_level_parts(
 
 	*ret_parent = v->parent;
 	*ret_name = v->name;
-}
-
-const struct labels_schema *
-labels_schema(const struct labels *l, uint32_t schema)
-{
-	return slab_at(&l->schemas, schema);
 }
 
 struct wire_text
@@ -60,6 +54,12 @@ labels_reserve(struct labels *l, uint32_t strings, uint32_t schemas)
 {
 	return index_reserve(&l->texts.index, strings) &&
 	       index_reserve(&l->schema_index, schemas);
+}
+
+void
+labels_ask_string(const struct labels *l, struct wire_text text)
+{
+	texts_ask(&l->texts, text);
 }
 
 void
@@ -93,7 +93,7 @@ uint32_t
 labels_restore_set(struct labels *l, uint32_t schema, const uint32_t *value)
 {
 	struct labels_schema *s = slab_at(&l->schemas, schema);
-	uint32_t set = labels_set_new(l, schema, s->n, value);
+	uint32_t set = labels_set_new(l, s->n, value);
 
 	if (set)
 		s->refs++;

@@ -16,14 +16,14 @@ uint32_t labels_last_schema(const struct labels *l);
 /* What a level is: not the runtime's. */
 void labels_level_parts(
     const struct labels *l, uint32_t level, uint32_t *ret_parent, uint32_t *ret_name);
-/* The first of a set's words (labels_set_words()) is its schema. */
-const struct labels_schema *labels_schema(const struct labels *l, uint32_t schema);
 
 /* The text of an escaped one, in room if it differs. room fails when memory is out. */
 struct wire_text labels_raw(struct wire_text escaped, struct strbuf *room);
 
 /* Room for so many strings and schemas more. False when memory is out. */
 bool labels_reserve(struct labels *l, uint32_t strings, uint32_t schemas);
+/* The string is about to be taken: ask memory for its place. */
+void labels_ask_string(const struct labels *l, struct wire_text text);
 /* One more holder of a string, of a level. */
 void labels_hold_string(struct labels *l, uint32_t string);
 void labels_hold_level(struct labels *l, uint32_t level);

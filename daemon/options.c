@@ -52,6 +52,7 @@ options_http(const struct config *c, struct http_options *o)
 	o->connections = (uint32_t)c->http.connections;
 	o->scrapes = (uint32_t)c->http.scrapes;
 	o->request_ms = (uint32_t)c->http.request_ms;
+	o->gzip = c->http.gzip;
 	o->health_path = c->http.health_path;
 	o->live_path = c->http.live_path;
 	o->health.starting_ready = c->http.starting_ready;

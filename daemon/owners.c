@@ -24,7 +24,7 @@ owner_equal(const void *owner, uint32_t number, const void *key)
 	return owner_at(owner, number)->uid == *(const uint32_t *)key;
 }
 
-static const struct index_keys keys = { owner_hash, owner_equal };
+static const struct index_keys keys = { owner_hash, owner_equal, NULL };
 
 void
 owners_init(struct owners *o)

@@ -6,6 +6,7 @@
 #ifndef OWNERS_H
 #define OWNERS_H
 
+#include "index.h"
 #include "table.h"
 
 struct owners {

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SLOW_MS 60000 /* a snapshot that takes longer is a problem */
+#define SLOW_MS	  60000 /* a snapshot that takes longer is a problem */
+#define BEHIND_MS 5000	/* requests wait no longer for one, whatever comes of it */
 
 /* ---- Problems ---------------------------------------------------------- */
 
@@ -150,11 +151,18 @@ persist_append(struct persist *p, const void *bytes, size_t n)
 	return error;
 }
 
+/* Bytes that no snapshot has. */
+static uint64_t
+waiting_bytes(const struct persist *p)
+{
+	return p->before_bytes - p->stuck_bytes + p->file_bytes;
+}
+
 /* NULL, or why they are not there. */
 static const char *
 append_records(struct persist *p, const void *bytes, size_t n)
 {
-	uint64_t waiting = p->before_bytes - p->stuck_bytes + p->file_bytes + n;
+	uint64_t waiting = waiting_bytes(p) + n;
 	uint64_t most = p->options.most_bytes;
 	int error;
 
@@ -206,11 +214,21 @@ persist_wake(struct persist *p)
 	p->child_woke = true;
 }
 
+bool
+persist_is_behind(const struct persist *p, uint64_t now_ms)
+{
+	return p->child_runs && persist_is_writing(p) &&
+	       now_ms - p->child_began_ms < BEHIND_MS && p->options.most_bytes != 0 &&
+	       waiting_bytes(p) > p->options.most_bytes / 2;
+}
+
 uint64_t
 persist_due_ms(const struct persist *p, uint64_t now_ms)
 {
 	uint64_t due_ms = persist_snapshot_due_ms(p);
 
+	if (persist_is_behind(p, now_ms))
+		return p->child_began_ms + BEHIND_MS - now_ms;
 	/* The end of a child wakes the loop by itself. */
 	if (p->off || !p->is_recovered || p->child_runs)
 		return UINT64_MAX;

@@ -106,6 +106,10 @@ void persist_wake(struct persist *p);
  */
 uint64_t persist_due_ms(const struct persist *p, uint64_t now_ms);
 
+/* True while requests had better wait: a snapshot is under way that frees the journals,
+ * and half of what they may take is used up. For seconds at most. */
+bool persist_is_behind(const struct persist *p, uint64_t now_ms);
+
 /* Take fsync, journal_bytes and snapshot_ms anew. */
 void persist_set_options(struct persist *p, const struct persist_options *options);
 

@@ -18,6 +18,13 @@
 enum persist_problem { PROBLEM_JOURNAL, PROBLEM_SNAPSHOT, PROBLEMS };
 #define PROBLEM_TEXT 400
 
+/* What the child of a snapshot is at. */
+enum persist_stage {
+	STAGE_WRITES,
+	STAGE_SYNCS, /* the image has its name, and the folder is forced to the disk */
+	STAGE_ENDS   /* the image is the snapshot */
+};
+
 struct persist {
 	struct persist_options options;
 	const struct disk *disk;
@@ -42,7 +49,9 @@ struct persist {
 
 	struct disk_child child;
 	bool child_runs;
-	bool child_woke;		/* its descriptor was readable */
+	bool child_woke; /* its descriptor was readable */
+	enum persist_stage child_stage;
+	uint64_t child_bytes;		/* of its image, when that is written */
 	struct journal_head child_head; /* of its snapshot */
 	uint64_t child_began_ms;
 
@@ -107,6 +116,19 @@ uint64_t persist_snapshot_due_ms(const struct persist *p);
 void persist_snapshot_failed(struct persist *p, const char *why);
 /* A snapshot if one is due; what became of the one under way. */
 void persist_snapshot_turn(struct persist *p, uint64_t now_ms);
+
+/* persist_image.c */
+struct persist_image {
+	const struct persist *p;
+	const struct journal_head *head;
+	const struct disk_child *child; /* whose number is in the name */
+};
+/* The name of its temporary file. */
+void persist_image_name(const struct persist_image *image, char out[PERSIST_NAME_BYTES]);
+/* Write the image of now there. arg: a struct persist_image. */
+void persist_image_write(void *arg, struct disk_result *ret);
+/* The same in a child, which holds what the snapshot is about to make superfluous. */
+void persist_image_child(void *arg, struct disk_result *ret);
 
 /* persist_aside.c: names, and files that cannot be used */
 /* The names in a folder, one after the other, each with its NUL. 0 or an errno value. */

@@ -5,8 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "snapshot.h"
-
 #define RETRY_MS 60000
 
 /* ---- When -------------------------------------------------------------- */
@@ -132,68 +130,6 @@ begin_generation(struct persist *p, uint64_t now_ms)
 	persist_begin_journal(p, now_ms);
 }
 
-/* ---- Writing an image -------------------------------------------------- */
-
-struct image {
-	const struct persist *p;
-	const struct journal_head *head;
-	const struct disk_child *child; /* whose number is in the name */
-};
-
-/* A file that an image goes to. */
-struct target {
-	const struct disk *disk;
-	int file;
-	uint64_t bytes;
-};
-
-static void
-temporary_name(const struct image *image, char out[PERSIST_NAME_BYTES])
-{
-	snprintf(out, PERSIST_NAME_BYTES, PERSIST_TEMPORARY "%" PRIu64 ".%d",
-	    image->head->generation, (int)image->child->pid);
-}
-
-static int
-put(void *arg, const void *bytes, size_t n)
-{
-	struct target *t = arg;
-
-	t->bytes += n;
-	return t->disk->write(t->disk->arg, t->file, bytes, n);
-}
-
-/* The image of now in its temporary file: what a child does, and the end. */
-static void
-write_image(void *arg, struct disk_result *ret)
-{
-	const struct image *image = arg;
-	const struct disk *disk = image->p->disk;
-	struct target target = { .disk = disk, .file = -1 };
-	struct snapshot_sink sink = { .put = put, .arg = &target };
-	char name[PERSIST_NAME_BYTES];
-	const char *what = "made";
-	int error;
-
-	temporary_name(image, name);
-	error = disk->create(disk->arg, DISK_STATE, name, &target.file);
-	if (error == 0) {
-		what = "written";
-		error = snapshot_write(image->p->apply, image->head, &sink);
-	}
-	if (error == 0 && persist_syncs(image->p)) {
-		what = "forced to the disk";
-		error = disk->sync(disk->arg, target.file);
-	}
-	if (target.file >= 0)
-		disk->close(disk->arg, target.file);
-	ret->error = error;
-	ret->bytes = target.bytes;
-	if (error)
-		snprintf(ret->why, sizeof(ret->why), "%s cannot be %s: %s", name, what,
-		    strerror(error));
-}
-
 /* ---- After it ---------------------------------------------------------- */
 
 /* Those that stay are no reason for another snapshot: it would not free them either. */
@@ -231,27 +167,44 @@ persist_snapshot_failed(struct persist *p, const char *why)
 	    persist_path(p, DISK_STATE), why);
 }
 
-/* Give a whole image its name. 0, or -1 and it was said. */
-static int
-take_image(struct persist *p, const struct image *image)
+static void
+cannot_take_place(
+    struct persist *p, const struct persist_image *image, const char *reason)
 {
-	char name[PERSIST_NAME_BYTES], why[DISK_TEXT];
-	int error;
+	char name[PERSIST_NAME_BYTES], why[PROBLEM_TEXT];
 
-	temporary_name(image, name);
-	error = p->disk->rename(p->disk->arg, DISK_STATE, name, PERSIST_SNAPSHOT);
+	persist_image_name(image, name);
+	snprintf(why, sizeof(why), "%s cannot take its place: %s", name, reason);
+	persist_snapshot_failed(p, why);
+}
+
+/* Give a whole image its name. 0 or an errno value. */
+static int
+rename_image(struct persist *p, const struct persist_image *image)
+{
+	char name[PERSIST_NAME_BYTES];
+
+	persist_image_name(image, name);
+	return p->disk->rename(p->disk->arg, DISK_STATE, name, PERSIST_SNAPSHOT);
+}
+
+/* The same, for good. 0, or -1 and it was said. */
+static int
+take_image(struct persist *p, const struct persist_image *image)
+{
+	int error = rename_image(p, image);
+
 	/* Before the journals go, it must be certain to be found. */
 	if (error == 0 && persist_syncs(p))
 		error = p->disk->sync_folder(p->disk->arg, DISK_STATE);
 	if (error == 0)
 		return 0;
-	snprintf(why, sizeof(why), "%s cannot take its place: %s", name, strerror(error));
-	persist_snapshot_failed(p, why);
+	cannot_take_place(p, image, strerror(error));
 	return -1;
 }
 
 static void
-snapshot_done(struct persist *p, const struct image *image, uint64_t bytes,
+snapshot_done(struct persist *p, const struct persist_image *image, uint64_t bytes,
     uint64_t began_ms, uint64_t now_ms)
 {
 	p->has_failed = false;
@@ -273,8 +226,8 @@ snapshot_done(struct persist *p, const struct image *image, uint64_t bytes,
 
 /* An image was written, or was not. 0 if it is the snapshot now. */
 static int
-finish(struct persist *p, const struct image *image, const struct disk_result *result,
-    uint64_t began_ms, uint64_t now_ms)
+finish(struct persist *p, const struct persist_image *image,
+    const struct disk_result *result, uint64_t began_ms, uint64_t now_ms)
 {
 	char name[PERSIST_NAME_BYTES];
 
@@ -284,12 +237,32 @@ finish(struct persist *p, const struct image *image, const struct disk_result *r
 		snapshot_done(p, image, result->bytes, began_ms, now_ms);
 		return 0;
 	}
-	temporary_name(image, name);
+	persist_image_name(image, name);
 	p->disk->remove(p->disk->arg, DISK_STATE, name);
 	return -1;
 }
 
 /* ---- The child --------------------------------------------------------- */
+
+static void
+watch(struct persist *p, int descriptor)
+{
+	if (p->options.watch)
+		p->options.watch(p->options.arg, descriptor);
+}
+
+static void
+kill_child(struct persist *p)
+{
+	struct persist_image image = { p, &p->child_head, &p->child };
+	char name[PERSIST_NAME_BYTES];
+
+	persist_image_name(&image, name);
+	watch(p, -1);
+	p->disk->kill(p->disk->arg, &p->child);
+	p->child_runs = false;
+	p->disk->remove(p->disk->arg, DISK_STATE, name);
+}
 
 static struct journal_head
 head_of_now(const struct persist *p, uint64_t now_ms)
@@ -312,16 +285,9 @@ state_folder_is_open(struct persist *p)
 }
 
 static void
-watch(struct persist *p, int descriptor)
-{
-	if (p->options.watch)
-		p->options.watch(p->options.arg, descriptor);
-}
-
-static void
 begin_snapshot(struct persist *p, uint64_t now_ms)
 {
-	struct image image = { p, &p->child_head, &p->child };
+	struct persist_image image = { p, &p->child_head, &p->child };
 	char why[DISK_TEXT];
 	int error;
 
@@ -334,7 +300,7 @@ begin_snapshot(struct persist *p, uint64_t now_ms)
 		p->head.generation++;
 	p->child_head = head_of_now(p, now_ms);
 	p->child_began_ms = now_ms;
-	error = p->disk->spawn(p->disk->arg, write_image, &image, &p->child);
+	error = p->disk->spawn(p->disk->arg, persist_image_child, &image, &p->child);
 	if (error) {
 		snprintf(why, sizeof(why), "no process can be started to write it: %s",
 		    strerror(error));
@@ -343,24 +309,72 @@ begin_snapshot(struct persist *p, uint64_t now_ms)
 	}
 	p->child_runs = true;
 	p->child_woke = false;
+	p->child_stage = STAGE_WRITES;
 	watch(p, p->child.pipe);
+}
+
+/* The image is the snapshot now, and the child has done what it was for. */
+static void
+image_taken(struct persist *p, const struct persist_image *image, uint64_t now_ms)
+{
+	snapshot_done(p, image, p->child_bytes, p->child_began_ms, now_ms);
+	p->child_stage = STAGE_ENDS;
+	if (p->disk->child_end(p->disk->arg, &p->child) != 0)
+		kill_child(p);
+}
+
+/* The image is whole: it takes its place, and before the journals go, it must be certain
+ * to be found there. */
+static void
+image_written(struct persist *p, const struct persist_image *image, uint64_t now_ms)
+{
+	int error = rename_image(p, image);
+
+	if (error == 0 && !persist_syncs(p)) {
+		image_taken(p, image, now_ms);
+		return;
+	}
+	p->child_stage = STAGE_SYNCS;
+	if (error == 0)
+		error = p->disk->child_sync(p->disk->arg, &p->child, DISK_STATE);
+	if (error == 0)
+		return;
+	cannot_take_place(p, image, strerror(error));
+	kill_child(p);
+}
+
+static void
+child_ended(struct persist *p, const struct persist_image *image,
+    const struct disk_result *result, uint64_t now_ms)
+{
+	p->child_runs = false;
+	if (p->child_stage == STAGE_WRITES)
+		finish(p, image, result, p->child_began_ms, now_ms);
+	else if (p->child_stage == STAGE_SYNCS)
+		cannot_take_place(p, image, result->why);
 }
 
 static void
 look_after_child(struct persist *p, uint64_t now_ms)
 {
-	struct image image = { p, &p->child_head, &p->child };
+	struct persist_image image = { p, &p->child_head, &p->child };
 	struct disk_result result;
+	enum disk_child_state state;
 
 	p->child_woke = false;
 	/* The loop must not have the descriptor any more when it is closed. */
 	watch(p, -1);
-	if (p->disk->reap(p->disk->arg, &p->child, &result) == DISK_CHILD_RUNS) {
-		watch(p, p->child.pipe);
-		return;
+	state = p->disk->reap(p->disk->arg, &p->child, &result);
+	if (state == DISK_CHILD_DONE || state == DISK_CHILD_FAILED) {
+		child_ended(p, &image, &result, now_ms);
+	} else if (state == DISK_CHILD_WAITS && p->child_stage == STAGE_SYNCS) {
+		image_taken(p, &image, now_ms);
+	} else if (state == DISK_CHILD_WAITS) {
+		p->child_bytes = result.bytes;
+		image_written(p, &image, now_ms);
 	}
-	p->child_runs = false;
-	finish(p, &image, &result, p->child_began_ms, now_ms);
+	if (p->child_runs)
+		watch(p, p->child.pipe);
 }
 
 void
@@ -374,25 +388,12 @@ persist_snapshot_turn(struct persist *p, uint64_t now_ms)
 
 /* ---- The end ----------------------------------------------------------- */
 
-static void
-kill_child(struct persist *p)
-{
-	struct image image = { p, &p->child_head, &p->child };
-	char name[PERSIST_NAME_BYTES];
-
-	temporary_name(&image, name);
-	watch(p, -1);
-	p->disk->kill(p->disk->arg, &p->child);
-	p->child_runs = false;
-	p->disk->remove(p->disk->arg, DISK_STATE, name);
-}
-
 /* Written by this process, which nothing waits for any more. */
 static int
 last_snapshot(struct persist *p, uint64_t now_ms)
 {
 	static const struct disk_child nobody = { .pipe = -1 };
-	struct image image = { p, &p->child_head, &nobody };
+	struct persist_image image = { p, &p->child_head, &nobody };
 	struct disk_result result = { 0 };
 
 	if (!state_folder_is_open(p))
@@ -403,7 +404,7 @@ last_snapshot(struct persist *p, uint64_t now_ms)
 	p->before_bytes += p->file_bytes;
 	p->file_bytes = 0;
 	p->child_head = head_of_now(p, now_ms);
-	write_image(&image, &result);
+	persist_image_write(&image, &result);
 	return finish(p, &image, &result, now_ms, now_ms);
 }
 

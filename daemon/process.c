@@ -87,8 +87,8 @@ boot_time_seconds(void)
 	return (double)seconds;
 }
 
-static double
-count_open_fds(void)
+double
+process_listed_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
 	double n = 0;
@@ -99,6 +99,16 @@ count_open_fds(void)
 		n++;
 	closedir(d);
 	return n - 3; /* ".", ".." and the folder's own */
+}
+
+/* Since Linux 6.2 the folder's size says it: a list takes a microsecond for each. */
+static double
+count_open_fds(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0 ? (double)st.st_size
+								 : process_listed_fds();
 }
 
 void

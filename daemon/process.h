@@ -23,6 +23,8 @@ struct process_figures {
 };
 
 void process_figures(struct process_figures *ret);
+/* open_fds the long way, for a kernel that has no shorter one. */
+double process_listed_fds(void);
 
 /*
  * Raise the soft limit of open descriptors to what is wanted, as far as the hard limit

@@ -325,6 +325,31 @@ registry_retain(struct registry *r, uint32_t uid, const struct message_metric *m
 	return reason;
 }
 
+const char *
+registry_metric_name(const struct column *c, uint32_t id)
+{
+	return c->metric[id]->family->name;
+}
+
+bool
+registry_column_has_endpoint(
+    const struct registry *r, const struct column *c, const char *endpoint)
+{
+	struct message_level raw = { 1, { wire_text(endpoint) } };
+	const struct message_level *level = &raw;
+	struct naming_level room;
+	uint32_t name;
+
+	if (naming_level(&r->naming, &level, &room, NULL) != REASON_NONE)
+		return false;
+	name = labels_string_find(r->labels, level->name[0]);
+	for (uint32_t i = 0; name && i < c->metric_room; i++)
+		if (c->metric[i] && labels_level_ends(r->labels, c->metric[i]->level,
+					MESSAGE_LEVELS_MAX, name))
+			return true;
+	return false;
+}
+
 /* ---- All --------------------------------------------------------------- */
 
 struct registry *
@@ -340,6 +365,7 @@ registry_new(const struct registry_limits *limits, struct log *log)
 	slab_init(&r->parts, sizeof(struct part));
 	slab_init(&r->columns, sizeof(struct column *));
 	index_init(&r->series_index, &registry_series_keys, r);
+	groups_init(&r->groups);
 	owners_init(&r->owners);
 	r->labels = labels_new(&r->naming);
 	if (r->labels == NULL) {
@@ -389,6 +415,7 @@ registry_free(struct registry *r)
 	slab_free(&r->columns);
 	totals_free(&r->totals);
 	labels_free(r->labels);
+	groups_free(&r->groups);
 	owners_free(&r->owners);
 	naming_free(&r->naming);
 	free(r);

@@ -3,12 +3,12 @@
  * registry.h - every family and series, what each worker reports of it, and what they
  * come to together.
  *
- * A family is a name with one shape (kind, merge, bounds). Its series are columns: label
- * set, total, number of live workers that define it. A worker owns a column of cells;
- * a cell holds the last value that the worker reported, and knows where in the registry
- * it counts. Totals of counters and histograms are stored and move by new - old, so they
- * are never recomputed and never go down; gauges keep no total and are computed from the
- * live columns when they are printed.
+ * A family is a name with one shape (kind, merge, bounds). Each of its series has a
+ * label set, a total, and a number of live workers that define it. A worker owns a column
+ * of cells; a cell holds the last value that the worker reported, and knows where in the
+ * registry it counts. Totals of counters and histograms are stored and move by new - old,
+ * so they are never recomputed and never go down; gauges keep no total and are computed
+ * from the live columns when they are printed.
  *
  * Everything is checked before anything changes. No socket, file or clock. One thread.
  */
@@ -18,6 +18,7 @@
 #include <math.h>
 
 #include "family.h"
+#include "index.h"
 #include "labels.h"
 #include "log.h"
 #include "names.h"
@@ -44,22 +45,7 @@ struct registry_limits {
 /* The bits of a gauge's cell that nobody set. A worker's own NaN never has them. */
 #define REGISTRY_UNSET 0x7ff4deadbeef0001U
 
-struct series {
-	struct family *family;
-	uint32_t set;	 /* labels_set */
-	uint32_t live;	 /* workers that define it */
-	uint32_t at;	 /* counter, histogram: its first total; gauge: its first part */
-	uint32_t member; /* position in its family */
-	uint32_t owner;	 /* the uid that made it: a number of owners.h */
-	uint32_t kept_s; /* second since when only kept data defines it */
-};
-
-/* One worker's part of a gauge. */
-struct part {
-	uint32_t next;
-	uint32_t column;
-	uint32_t cell;
-};
+struct series; /* registry_parts.h */
 
 struct column {
 	uint32_t number;
@@ -238,14 +224,48 @@ uint32_t registry_family_from(const struct registry *r, const char *name);
 /* The series at a position of a family, or NULL for a hole. */
 const struct series *registry_member(
     const struct registry *r, const struct family *f, uint32_t position);
+/* The labels of a series: its schema, and a string for each of the schema's names. What a
+ * series is made of besides is for the registry's own files only. */
+const struct labels_schema *registry_series_labels(
+    const struct registry *r, const struct series *s, const uint32_t **ret_values);
+
+/* Some members of a family, as their lines need them. */
+struct registry_line {
+	uint32_t position;
+	const struct series *series;
+	const struct labels_schema *schema;
+	const uint32_t *string; /* of the schema's names: LABELS_WORKER or a string */
+	const struct wire_text *value; /* their texts */
+	const double *totals;	       /* as registry_totals(); NULL for a gauge */
+};
+
+#define REGISTRY_WALK_LINES 16
+#define REGISTRY_WALK_TEXTS 128 /* enough for one series, whatever its labels */
+
+struct registry_walk {
+	uint32_t n;
+	struct registry_line line[REGISTRY_WALK_LINES];
+	struct wire_text text[REGISTRY_WALK_TEXTS];
+};
+
+/*
+ * The next members from a position on, without holes and without those that came after
+ * the family had had so many births. Nothing of them waits for memory one after the
+ * other: all are asked for before one is looked at. n 0: there are none. Valid until
+ * something changes.
+ */
+void registry_walk(const struct registry *r, const struct family *f, uint32_t position,
+    uint32_t births, struct registry_walk *ret);
+
 /* The totals of a counter (1) or histogram (a count for each bucket, +Inf, the sum). */
 const double *registry_totals(const struct registry *r, const struct series *s);
 
 /* The visible set parts of a gauge, merged; false if there are none. Not for `each`. */
 bool registry_gauge(const struct registry *r, const struct family *f,
     const struct series *s, double *ret_value);
-/* For `each`: the first visible set part from *at on (start with s->at), its value and
- * its worker; *at moves behind it. False at the end. */
+/* For `each`: the first visible set part from *at on (start with registry_gauge_parts()),
+ * its value and its worker; *at moves behind it. False at the end. */
+uint32_t registry_gauge_parts(const struct registry *r, const struct series *s);
 bool registry_gauge_part(const struct registry *r, uint32_t *at, double *ret_value,
     struct wire_text *ret_worker);
 

@@ -227,6 +227,7 @@ check_series(struct registry_load *l, struct wire_reader *from)
 	value = wire_get_bytes(from, 4 * (size_t)l->schema[schema - 1].n);
 	if (value == NULL || !check_values(l, f, &l->schema[schema - 1], value))
 		return false;
+	l->series[l->n[ITEM_SERIES]].value = value;
 	wire_get_u64(from);
 	wire_get_bytes(from, 8 * (size_t)load_totals(f));
 	return true;

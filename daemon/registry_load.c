@@ -37,10 +37,17 @@ load_registry(struct registry_load *l, struct wire_reader *from)
 	       index_reserve(&r->series_index, l->counts[ITEM_SERIES]);
 }
 
+/* Memory is asked for places before they are needed: of strings and of series. */
+#define ASK_STRINGS 16
+#define ASK_SERIES  8
+
 static bool
 load_string(struct registry_load *l, struct wire_reader *from)
 {
-	(void)l;
+	uint32_t ahead = l->n[ITEM_STRING] + ASK_STRINGS;
+
+	if (ahead < l->counts[ITEM_STRING])
+		labels_ask_string(l->r->labels, l->text[ahead]);
 	wire_get_long_text(from);
 	return true;
 }
@@ -246,14 +253,39 @@ next_position(struct registry_load *l, const struct load_family *f)
 
 /* Two series have become one: it has what both counted. */
 static void
-load_totals_of(struct registry_load *l, const struct series *s, const uint8_t *total)
+load_totals_of(struct registry_load *l, const struct load_family *f, uint32_t number,
+    const uint8_t *total)
 {
-	for (uint32_t i = 0; i < family_totals(s->family); i++) {
-		double *to = totals_at(&l->r->totals, s->at + i);
+	for (uint32_t i = 0; i < load_totals(f); i++) {
+		double *to = registry_series_totals(l->r, number) + i;
 		double v = wire_double(wire_load_u64(total + 8 * (size_t)i));
 
 		*to = l->found ? *to + v : v;
 	}
+}
+
+/* The strings that a series needs are taken a little early, as its place is found by
+ * them. What cannot be taken is missed when the series comes. */
+static void
+ask_ahead(struct registry_load *l)
+{
+	uint32_t at = l->n[ITEM_SERIES] + ASK_SERIES;
+	const struct load_series *next =
+	    at < l->counts[ITEM_SERIES] ? &l->series[at] : NULL;
+	const struct load_schema *schema;
+	uint32_t string[MESSAGE_LABELS_MAX + 1];
+
+	if (next == NULL || l->family[next->family].family == NULL)
+		return;
+	schema = &l->schema[wire_load_u32(next->value - 4) - 1];
+	for (uint32_t i = 0; i < schema->n; i++) {
+		string[i] = load_string_of(l, wire_load_u32(next->value + 4 * (size_t)i));
+		if (string[i] == 0)
+			return;
+	}
+	if (schema->number)
+		registry_series_ask(
+		    l->r, l->family[next->family].family, schema->number, string);
 }
 
 static bool
@@ -271,6 +303,7 @@ load_series(struct registry_load *l, struct wire_reader *from)
 	bool made;
 
 	l->part = NULL;
+	ask_ahead(l);
 	if (!schema_fits(l, saved->family, schema)) {
 		if (f->fresh)
 			family_skip_member(f->family, position);
@@ -282,8 +315,8 @@ load_series(struct registry_load *l, struct wire_reader *from)
 			return false;
 	}
 	set = labels_restore_set(l->r->labels, schema->number, string);
-	if (set == 0 || !registry_series_restore(
-			    l->r, uid, f->family, set, position, &saved->number, &made))
+	if (set == 0 || !registry_series_restore(l->r, uid, f->family, schema->number,
+			    set, position, &saved->number, &made))
 		return false;
 	l->found = !made;
 	if (!made && f->fresh)
@@ -291,9 +324,9 @@ load_series(struct registry_load *l, struct wire_reader *from)
 	s = registry_series(l->r, saved->number);
 	if (made || s->kept_s < kept_s)
 		s->kept_s = kept_s;
-	load_totals_of(l, s, total);
-	if (s->family->kind == MESSAGE_GAUGE)
-		for (l->part = &s->at; *l->part;)
+	load_totals_of(l, f, saved->number, total);
+	if (f->kind == MESSAGE_GAUGE)
+		for (l->part = series_parts(l->r, saved->number); *l->part;)
 			l->part = &((struct part *)slab_at(&l->r->parts, *l->part))->next;
 	return true;
 }
@@ -341,7 +374,7 @@ settle_column(struct registry *r, struct column *c, uint32_t number, uint32_t *d
 		if (!slot_is_first(slot_kind(c->slot[cell])))
 			continue;
 		s = registry_series(r, registry_cell_series(r, c, cell));
-		if (defines[s->family->number] != number)
+		if (defines[series_family(r, s)->number] != number)
 			registry_release_cells(r, c, cell);
 	}
 }
@@ -372,7 +405,7 @@ settle(struct registry_load *l)
 		const struct load_series *s = &l->series[i];
 
 		if (s->number && l->family[s->family].kind == MESSAGE_GAUGE &&
-		    registry_series(r, s->number)->set)
+		    registry_series(r, s->number)->group)
 			registry_series_settle(r, s->number, true);
 	}
 	for (uint32_t i = r->families.n; i > 0; i--)

@@ -63,11 +63,12 @@ load_own_part(
     struct registry_load *l, uint32_t series, uint32_t tick, const uint8_t *bits)
 {
 	struct registry *r = l->r;
-	uint32_t n = registry_cells_of(registry_series(r, series)->family), cell;
+	uint32_t n = registry_cells_of(series_family(r, registry_series(r, series))),
+		 cell;
 
 	if (!registry_retained_reserve(r))
 		return false;
-	if (registry_part_find(r, registry_series(r, series), r->own, &cell))
+	if (registry_part_find(r, series, r->own, &cell))
 		return load_left_out(l);
 	cell = r->retained.used;
 	if (!add_part(l, series, r->own, cell))
@@ -100,8 +101,7 @@ registry_load_part(struct registry_load *l, struct wire_reader *from)
 		return false;
 	if (!are_free(c, cell, n) ||
 	    (l->found && f->merge == MESSAGE_EACH &&
-		registry_part_find(
-		    l->r, registry_series(l->r, saved->number), c, &another)))
+		registry_part_find(l->r, saved->number, c, &another)))
 		return load_left_out(l);
 	if (!add_part(l, saved->number, c, cell))
 		return false;

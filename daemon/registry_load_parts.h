@@ -42,6 +42,7 @@ struct load_family {
 };
 
 struct load_series {
+	const uint8_t *value; /* strings of the file, behind the schema's number */
 	uint32_t family;
 	uint32_t number; /* 0: it was left out */
 };

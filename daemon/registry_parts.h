@@ -9,6 +9,7 @@
  *	registry.c		families: conflicts, definitions, the whole
  *	gone.c			series that time took away, for the journal
  *	removal.c		what leaves: by request, by age
+ *	registry_walk.c		many series in a row, for the page
  *	registry_save.c registry_check.c registry_load.c registry_load_column.c
  *				what outlives the daemon (registry_saved.h)
  */
@@ -16,9 +17,26 @@
 #define REGISTRY_PARTS_H
 
 #include "deadlines.h"
+#include "groups.h"
 #include "owners.h"
 #include "registry.h"
 #include "totals.h"
+
+/* 20 bytes, and 8 in totals.h. */
+struct series {
+	uint32_t set;	 /* labels_set_values() */
+	uint32_t group;	 /* groups.h; 0: the number is free */
+	uint32_t live;	 /* workers that define it */
+	uint32_t kept_s; /* second since when only kept data defines it */
+	uint32_t member; /* position in its family */
+};
+
+/* A worker's part of a gauge. */
+struct part {
+	uint32_t next;
+	uint32_t column;
+	uint32_t cell;
+};
 
 /* Gauges that the daemon keeps itself. Its column's cells are numbered densely; those
  * that were released wait in lists. */
@@ -48,6 +66,7 @@ struct registry {
 	struct families families;
 	struct slab series; /* of struct series */
 	struct index series_index;
+	struct groups groups;
 	struct owners owners;
 	struct totals totals;
 	struct slab parts;   /* of struct part */
@@ -85,14 +104,38 @@ registry_now_s(const struct registry *r)
 	return (uint32_t)((r->now_ms + 999) / 1000);
 }
 
+static inline struct family *
+series_family(const struct registry *r, const struct series *s)
+{
+	return groups_at(&r->groups, s->group)->family;
+}
+
+/* The number of a series. */
+static inline uint32_t
+series_number(const struct registry *r, const struct series *s)
+{
+	return series_family(r, s)->member[s->member];
+}
+
+/* Of a gauge: its first part, or 0. */
+static inline uint32_t *
+series_parts(const struct registry *r, uint32_t number)
+{
+	return &totals_of(&r->totals, number)->at;
+}
+
 /* ---- series.c ---- */
 
-/* Find or make (for a uid) the series of a family with a set, which is taken over.
- * Whatever the limits are; member: its position in the family, where there is room, or
- * SERIES_ANYWHERE. False when memory is out. */
+/* Find or make (for a uid) the series of a family with a set, which is taken over with
+ * its schema. Whatever the limits are; member: its position in the family, where there is
+ * room, or SERIES_ANYWHERE. False when memory is out. */
 #define SERIES_ANYWHERE UINT32_MAX
 bool registry_series_restore(struct registry *r, uint32_t uid, struct family *family,
-    uint32_t set, uint32_t member, uint32_t *ret_series, bool *ret_made);
+    uint32_t schema, uint32_t set, uint32_t member, uint32_t *ret_series, bool *ret_made);
+/* A series of that schema and these strings is about to be restored: ask memory for its
+ * place. */
+void registry_series_ask(const struct registry *r, const struct family *family,
+    uint32_t schema, const uint32_t *string);
 /* Find or make (for a uid) the series of a resolved metric with these values. */
 enum reason registry_series_take(struct registry *r, uint32_t uid,
     const struct column_metric *metric, const struct wire_text *value,
@@ -101,6 +144,8 @@ enum reason registry_series_take(struct registry *r, uint32_t uid,
 enum reason registry_metric_find(struct registry *r, struct family *family,
     const struct message_metric *m, uint32_t *ret_series, struct refusal *refusal);
 struct series *registry_series(const struct registry *r, uint32_t number);
+/* The totals of a counter or histogram. */
+double *registry_series_totals(const struct registry *r, uint32_t number);
 extern const struct index_keys registry_series_keys;
 void registry_series_drop(struct registry *r, uint32_t number);
 /* Take a series off the page if nobody defines it and nothing of it is to be kept. */
@@ -114,20 +159,20 @@ struct column *registry_column(const struct registry *r, uint32_t number);
 
 /* A column's part in a gauge is at a cell. Parts keep the order in which they came. */
 bool registry_part_add(
-    struct registry *r, struct series *s, const struct column *c, uint32_t cell);
+    struct registry *r, uint32_t series, const struct column *c, uint32_t cell);
 void registry_part_remove(
-    struct registry *r, struct series *s, const struct column *c, uint32_t cell);
+    struct registry *r, uint32_t series, const struct column *c, uint32_t cell);
 /* False if the column has no part. */
-bool registry_part_find(const struct registry *r, const struct series *s,
-    const struct column *c, uint32_t *ret_cell);
+bool registry_part_find(const struct registry *r, uint32_t series, const struct column *c,
+    uint32_t *ret_cell);
 /* How many parts the column has, and the cell of its last. */
-uint32_t registry_part_count(const struct registry *r, const struct series *s,
+uint32_t registry_part_count(const struct registry *r, uint32_t series,
     const struct column *c, uint32_t *ret_cell);
 
 /* ---- column.c ---- */
 
-/* A cell's slot: what kind of cell it is, and below that the number of its total
- * (counters, histograms) or of its series (gauges). */
+/* A cell's slot: what kind of cell it is, and below that the number of its series, or of
+ * its total in a histogram's run. */
 enum cell_kind {
 	CELL_FREE,
 	CELL_COUNTER,

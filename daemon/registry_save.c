@@ -142,7 +142,7 @@ put_parts(struct registry_save *s, const struct series *series)
 {
 	const struct registry *r = s->r;
 
-	for (uint32_t at = series->at; at;) {
+	for (uint32_t at = registry_gauge_parts(r, series); at;) {
 		const struct part *part = slab_at(&r->parts, at);
 		const struct column *c = registry_column(r, part->column);
 
@@ -150,7 +150,7 @@ put_parts(struct registry_save *s, const struct series *series)
 		items_u32(s->out, c == r->own ? 0 : s->column_number[c->number]);
 		items_u32(s->out, c == r->own ? end_tick(r, part->cell) : part->cell);
 		items_u64(s->out, c->old[part->cell]);
-		if (series->family->merge == MESSAGE_LAST)
+		if (series_family(r, series)->merge == MESSAGE_LAST)
 			items_u64(s->out, c->old[part->cell + 1]);
 		at = part->next;
 	}
@@ -161,23 +161,24 @@ put_series(struct registry_save *s, uint32_t number)
 {
 	const struct registry *r = s->r;
 	const struct series *series = registry_series(r, number);
-	uint32_t value[MESSAGE_LABELS_MAX + 1], schema;
-	size_t n;
-	const uint32_t *words = labels_set_words(r->labels, series->set, &n);
+	const struct group *group = groups_at(&r->groups, series->group);
+	const uint32_t *string = labels_set_values(r->labels, series->set);
+	uint32_t n = labels_schema(r->labels, group->schema)->n, schema;
+	uint32_t value[MESSAGE_LABELS_MAX + 1];
 
-	schema = schema_of(s, words[0]);
-	for (size_t i = 1; i < n; i++)
-		value[i - 1] = string_of(s, words[i]);
+	schema = schema_of(s, group->schema);
+	for (uint32_t i = 0; i < n; i++)
+		value[i] = string_of(s, string[i]);
 	items_begin(s->out, ITEM_SERIES);
 	items_u32(s->out, schema);
-	for (size_t i = 1; i < n; i++)
-		items_u32(s->out, value[i - 1]);
-	items_u32(s->out, owners_uid(&r->owners, series->owner));
+	for (uint32_t i = 0; i < n; i++)
+		items_u32(s->out, value[i]);
+	items_u32(s->out, owners_uid(&r->owners, group->owner));
 	items_u32(s->out, series->kept_s);
-	for (uint32_t i = 0; i < family_totals(series->family); i++)
-		items_u64(s->out, wire_bits(*totals_at(&r->totals, series->at + i)));
+	for (uint32_t i = 0; i < family_totals(group->family); i++)
+		items_u64(s->out, wire_bits(registry_series_totals(r, number)[i]));
 	s->series[number] = s->out->count[ITEM_SERIES];
-	if (series->family->kind == MESSAGE_GAUGE)
+	if (group->family->kind == MESSAGE_GAUGE)
 		put_parts(s, series);
 }
 
@@ -237,7 +238,8 @@ static void
 put_child(struct registry_save *s, uint32_t column, const struct column *c, uint32_t cell)
 {
 	uint32_t number = registry_cell_series(s->r, c, cell);
-	uint32_t n = registry_cells_of(registry_series(s->r, number)->family);
+	uint32_t n =
+	    registry_cells_of(series_family(s->r, registry_series(s->r, number)));
 
 	items_begin(s->out, ITEM_CHILD);
 	items_u32(s->out, column);

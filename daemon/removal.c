@@ -16,7 +16,7 @@
 static void
 series_leave(struct registry *r, uint32_t number, enum registry_cause cause)
 {
-	struct family *family = registry_series(r, number)->family;
+	struct family *family = series_family(r, registry_series(r, number));
 
 	if (family->kind == MESSAGE_GAUGE)
 		registry_retained_unset(r, number);
@@ -31,7 +31,7 @@ static void
 gauge_unset(struct registry *r, uint32_t number, enum registry_cause cause)
 {
 	uint32_t before = r->series.live;
-	struct family *family = registry_series(r, number)->family;
+	struct family *family = series_family(r, registry_series(r, number));
 
 	registry_retained_unset(r, number);
 	r->removed[cause] += before - r->series.live;
@@ -126,7 +126,7 @@ put_line(struct matching *m, const struct series *s, struct wire_text worker)
 {
 	const struct labels *labels = m->r->labels;
 	const uint32_t *value;
-	const struct labels_schema *schema = labels_set_schema(labels, s->set, &value);
+	const struct labels_schema *schema = registry_series_labels(m->r, s, &value);
 	struct strbuf *out = &m->line;
 
 	strbuf_reset(out);
@@ -212,7 +212,7 @@ reset_gauge(struct matching *m, const struct series *s)
 {
 	bool each = m->family->merge == MESSAGE_EACH, any = false;
 
-	for (uint32_t at = s->at, next; at; at = next) {
+	for (uint32_t at = registry_gauge_parts(m->r, s), next; at; at = next) {
 		const struct part *part = slab_at(&m->r->parts, at);
 		uint64_t *bits = part_bits(m->r, part);
 		uint32_t worker = registry_column(m->r, part->column)->worker;
@@ -234,10 +234,12 @@ reset_gauge(struct matching *m, const struct series *s)
 }
 
 static void
-reset_totals(struct matching *m, const struct series *s)
+reset_totals(struct matching *m, uint32_t number)
 {
+	double *total = registry_series_totals(m->r, number);
+
 	for (uint32_t i = 0; i < family_totals(m->family) && !m->what->dry_run; i++)
-		*totals_at(&m->r->totals, s->at + i) = 0;
+		total[i] = 0;
 	keep_line(m);
 	m->removed.reset++;
 }
@@ -250,7 +252,7 @@ reset(struct matching *m, uint32_t number)
 
 	if (m->family->kind != MESSAGE_GAUGE) {
 		if (line_matches(m))
-			reset_totals(m, s);
+			reset_totals(m, number);
 		return;
 	}
 	reset_gauge(m, s);
@@ -265,8 +267,8 @@ match_series(struct matching *m, uint32_t number)
 	const uint32_t *value;
 
 	if (m->what->level.depth > 0 &&
-	    !labels_level_within(m->r->labels,
-		labels_set_schema(m->r->labels, s->set, &value)->level, m->place))
+	    !labels_level_within(
+		m->r->labels, registry_series_labels(m->r, s, &value)->level, m->place))
 		return;
 	put_line(m, s, (struct wire_text){ "", 0 });
 	if (s->live > 0) {
@@ -356,7 +358,7 @@ sweep_one(struct registry *r, uint32_t number)
 {
 	const struct series *s = registry_series(r, number);
 
-	if (s->set == 0 || s->live > 0)
+	if (s->group == 0 || s->live > 0)
 		return;
 	if (s->kept_s + r->sweep.retain_s <= r->now_ms / 1000) {
 		registry_gone_record(r, number, REGISTRY_RETAIN);
@@ -436,7 +438,7 @@ registry_gone(
 
 	if (s == NULL)
 		return reason;
-	if (cause == REGISTRY_TTL && s->family->kind == MESSAGE_GAUGE)
+	if (cause == REGISTRY_TTL && series_family(r, s)->kind == MESSAGE_GAUGE)
 		gauge_unset(r, number, cause);
 	else if (cause == REGISTRY_RETAIN && s->live == 0)
 		series_leave(r, number, cause);

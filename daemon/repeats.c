@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "deadlines.h"
+#include "index.h"
 #include "table.h"
 
 #define TEXTS_BYTES_MAX (16U << 20) /* of answers that are kept, together */
@@ -142,7 +143,7 @@ key_equal(const void *owner, uint32_t number, const void *key)
 	return memcmp(repeat_at(owner, number)->key, key, REPEATS_KEY_BYTES) == 0;
 }
 
-static const struct index_keys index_keys = { key_hash, key_equal };
+static const struct index_keys index_keys = { key_hash, key_equal, NULL };
 
 /* ---- Finding ---------------------------------------------------------- */
 

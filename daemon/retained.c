@@ -14,12 +14,12 @@ enum reason
 registry_retained_add(
     struct registry *r, uint32_t series, double n, struct refusal *refusal)
 {
-	double *total = totals_at(&r->totals, registry_series(r, series)->at);
+	double *total = registry_series_totals(r, series);
 
 	if (!isfinite(*total + n))
 		return refuse(refusal, REASON_VALUE,
 		    "'%s' cannot count on: %g and %g are more than a double holds",
-		    registry_series(r, series)->family->name, *total, n);
+		    series_family(r, registry_series(r, series))->name, *total, n);
 	*total += n;
 	return REASON_NONE;
 }
@@ -28,9 +28,9 @@ enum reason
 registry_retained_observe(struct registry *r, uint32_t series, size_t n, const double *v,
     struct refusal *refusal)
 {
-	const struct series *s = registry_series(r, series);
-	const struct family *f = s->family;
-	double *sum = totals_at(&r->totals, s->at + f->n_bounds + 1), after = *sum;
+	const struct family *f = series_family(r, registry_series(r, series));
+	double *total = registry_series_totals(r, series);
+	double *sum = total + f->n_bounds + 1, after = *sum;
 
 	for (size_t i = 0; i < n; i++)
 		after += v[i];
@@ -42,7 +42,7 @@ registry_retained_observe(struct registry *r, uint32_t series, size_t n, const d
 
 		while (bucket < f->n_bounds && v[i] > f->bounds[bucket])
 			bucket++;
-		*totals_at(&r->totals, s->at + bucket) += 1;
+		total[bucket] += 1;
 	}
 	*sum = after;
 	return REASON_NONE;
@@ -102,10 +102,10 @@ static uint32_t
 own_cell(struct registry *r, uint32_t number)
 {
 	struct retained *own = &r->retained;
-	const struct series *s = registry_series(r, number);
-	uint32_t n = registry_cells_of(s->family), cell = own->free[n - 1];
+	const struct family *family = series_family(r, registry_series(r, number));
+	uint32_t n = registry_cells_of(family), cell = own->free[n - 1];
 
-	if (registry_part_find(r, s, r->own, &cell))
+	if (registry_part_find(r, number, r->own, &cell))
 		return cell;
 	if (cell) {
 		cell--;
@@ -131,7 +131,7 @@ static void
 put_value(struct registry *r, uint32_t series, uint32_t cell, double v, uint64_t now_ns)
 {
 	registry_apply_record(r, r->own, cell, wire_bits(v));
-	if (registry_series(r, series)->family->merge == MESSAGE_LAST)
+	if (series_family(r, registry_series(r, series))->merge == MESSAGE_LAST)
 		registry_apply_record(r, r->own, cell + 1, now_ns);
 }
 
@@ -160,10 +160,10 @@ registry_retained_adjust(struct registry *r, uint32_t series, double n, uint64_t
 void
 registry_retained_unset(struct registry *r, uint32_t series)
 {
-	const struct series *s = registry_series(r, series);
-	uint32_t cell, n = registry_cells_of(s->family);
+	const struct family *family = series_family(r, registry_series(r, series));
+	uint32_t cell, n = registry_cells_of(family);
 
-	if (r->own && registry_part_find(r, s, r->own, &cell)) {
+	if (r->own && registry_part_find(r, series, r->own, &cell)) {
 		forget_end(r, cell);
 		registry_release_cells(r, r->own, cell);
 		r->own->old[cell] = r->retained.free[n - 1];

@@ -12,32 +12,46 @@ registry_series(const struct registry *r, uint32_t number)
 	return slab_at(&r->series, number);
 }
 
+double *
+registry_series_totals(const struct registry *r, uint32_t number)
+{
+	union totals_word *word = totals_of(&r->totals, number);
+
+	if (series_family(r, registry_series(r, number))->kind == MESSAGE_COUNTER)
+		return &word->total;
+	return totals_run(&r->totals, word->at);
+}
+
 struct series_key {
 	const struct family *family;
-	const uint32_t *words;
+	uint32_t schema;
+	const uint32_t *value;
 	size_t n;
 };
 
 static uint64_t
 series_hash_of(const struct series_key *key)
 {
-	return table_hash(key->words, key->n * sizeof(*key->words)) +
-	       key->family->number * 0x9e3779b97f4a7c15U;
+	return table_hash(key->value, key->n * sizeof(*key->value)) +
+	       key->family->number * 0x9e3779b97f4a7c15U +
+	       key->schema * 0xbf58476d1ce4e5b9U;
 }
 
 static struct series_key
-series_key_of(const struct registry *r, const struct series *s)
+series_key(
+    const struct registry *r, const struct family *family, uint32_t schema, uint32_t set)
 {
-	struct series_key key = { .family = s->family };
-
-	key.words = labels_set_words(r->labels, s->set, &key.n);
-	return key;
+	return (struct series_key){ family, schema, labels_set_values(r->labels, set),
+		labels_schema(r->labels, schema)->n };
 }
 
 static uint64_t
 series_hash(const void *owner, uint32_t number)
 {
-	struct series_key key = series_key_of(owner, registry_series(owner, number));
+	const struct registry *r = owner;
+	const struct series *s = registry_series(r, number);
+	const struct group *group = groups_at(&r->groups, s->group);
+	struct series_key key = series_key(r, group->family, group->schema, s->set);
 
 	return series_hash_of(&key);
 }
@@ -45,14 +59,26 @@ series_hash(const void *owner, uint32_t number)
 static bool
 series_equal(const void *owner, uint32_t number, const void *wanted)
 {
-	struct series_key key = series_key_of(owner, registry_series(owner, number));
+	const struct registry *r = owner;
+	const struct series *s = registry_series(r, number);
+	const struct group *group = groups_at(&r->groups, s->group);
 	const struct series_key *k = wanted;
 
-	return key.family == k->family && key.n == k->n &&
-	       memcmp(key.words, k->words, k->n * sizeof(*k->words)) == 0;
+	return group->family == k->family && group->schema == k->schema &&
+	       memcmp(labels_set_values(r->labels, s->set), k->value,
+		   k->n * sizeof(*k->value)) == 0;
 }
 
-const struct index_keys registry_series_keys = { series_hash, series_equal };
+static void
+series_ask(const void *owner, uint32_t number, bool soon)
+{
+	const struct registry *r = owner;
+	const struct series *s = registry_series(r, number);
+
+	__builtin_prefetch(soon ? (const void *)labels_set_values(r->labels, s->set) : s);
+}
+
+const struct index_keys registry_series_keys = { series_hash, series_equal, series_ask };
 
 static enum reason
 check_series_limits(struct registry *r, uint32_t uid, const struct family *family,
@@ -72,61 +98,109 @@ check_series_limits(struct registry *r, uint32_t uid, const struct family *famil
 	return REASON_NONE;
 }
 
-/* Takes over set. 0 when memory is out. */
-static uint32_t
-series_new(struct registry *r, uint32_t uid, struct family *family, uint32_t set,
-    uint64_t hash, uint32_t member)
+/* What a series counts in, or has parts of. False when memory is out. */
+static bool
+make_totals(struct registry *r, const struct family *family, uint32_t number)
 {
-	uint32_t number = slab_new(&r->series), n = family_totals(family);
+	union totals_word *word = totals_of_new(&r->totals, number);
+
+	if (word == NULL || family->kind != MESSAGE_HISTOGRAM)
+		return word != NULL;
+	word->at = totals_run_new(&r->totals, family_totals(family), number);
+	return word->at != 0;
+}
+
+static void
+release_totals(struct registry *r, const struct family *family, uint32_t number)
+{
+	if (family->kind == MESSAGE_HISTOGRAM)
+		totals_run_release(
+		    &r->totals, totals_of(&r->totals, number)->at, family_totals(family));
+}
+
+/* The group of a series that a uid makes. 0 when memory is out. */
+static uint32_t
+take_group(struct registry *r, uint32_t uid, struct family *family, uint32_t schema)
+{
+	uint32_t owner = owners_add(&r->owners, uid);
+	uint32_t group = owner ? groups_take(&r->groups, family, schema, owner) : 0;
+
+	if (owner && group == 0)
+		owners_remove(&r->owners, owner);
+	return group;
+}
+
+static void
+release_group(struct registry *r, uint32_t number)
+{
+	uint32_t owner = groups_at(&r->groups, number)->owner;
+
+	groups_release(&r->groups, number);
+	owners_remove(&r->owners, owner);
+}
+
+/* Takes over the key's schema, and set. 0 when memory is out. */
+static uint32_t
+series_new(struct registry *r, uint32_t uid, struct family *family,
+    const struct series_key *key, uint32_t set, uint64_t hash, uint32_t member)
+{
+	uint32_t number = slab_new(&r->series);
 	struct series *s = number ? registry_series(r, number) : NULL;
 
 	if (s == NULL)
 		goto fail;
-	*s = (struct series){ .family = family, .set = set, .member = member };
-	if (n > 0 && !totals_new(&r->totals, n, number, &s->at))
+	*s = (struct series){ .set = set, .member = member };
+	s->group = take_group(r, uid, family, key->schema);
+	if (s->group == 0)
 		goto fail_series;
+	if (!make_totals(r, family, number))
+		goto fail_group;
 	if (member != SERIES_ANYWHERE)
 		family_put_member(family, number, member);
 	else if (!family_add_member(family, number, &s->member))
 		goto fail_totals;
-	s->owner = owners_add(&r->owners, uid);
-	if (s->owner == 0)
-		goto fail_member;
 	if (!index_add(&r->series_index, hash, number))
-		goto fail_owner;
+		goto fail_member;
 	r->count[family->kind]++;
 	return number;
 
-fail_owner:
-	owners_remove(&r->owners, s->owner);
 fail_member:
 	family_remove_member(family, s->member);
 fail_totals:
-	if (n > 0)
-		totals_release(&r->totals, s->at, n);
+	release_totals(r, family, number);
+fail_group:
+	release_group(r, s->group);
 fail_series:
-	s->set = 0;
+	s->group = 0;
 	slab_release(&r->series, number);
 fail:
-	labels_set_release(r->labels, set);
+	labels_set_release(r->labels, key->schema, set);
 	return 0;
+}
+
+void
+registry_series_ask(const struct registry *r, const struct family *family,
+    uint32_t schema, const uint32_t *string)
+{
+	struct series_key key = { family, schema, string,
+		labels_schema(r->labels, schema)->n };
+
+	index_ask(&r->series_index, series_hash_of(&key));
 }
 
 bool
 registry_series_restore(struct registry *r, uint32_t uid, struct family *family,
-    uint32_t set, uint32_t member, uint32_t *ret_series, bool *ret_made)
+    uint32_t schema, uint32_t set, uint32_t member, uint32_t *ret_series, bool *ret_made)
 {
-	struct series_key key = { .family = family };
-	uint64_t hash;
+	struct series_key key = series_key(r, family, schema, set);
+	uint64_t hash = series_hash_of(&key);
 
-	key.words = labels_set_words(r->labels, set, &key.n);
-	hash = series_hash_of(&key);
 	*ret_series = index_find(&r->series_index, hash, &key);
 	*ret_made = *ret_series == 0;
 	if (*ret_made)
-		*ret_series = series_new(r, uid, family, set, hash, member);
+		*ret_series = series_new(r, uid, family, &key, set, hash, member);
 	else
-		labels_set_release(r->labels, set);
+		labels_set_release(r->labels, schema, set);
 	return *ret_series != 0;
 }
 
@@ -134,24 +208,24 @@ void
 registry_series_drop(struct registry *r, uint32_t number)
 {
 	struct series *s = registry_series(r, number);
-	struct family *family = s->family;
-	uint32_t n = family_totals(family);
+	const struct group *group = groups_at(&r->groups, s->group);
+	struct family *family = group->family;
+	uint32_t schema = group->schema;
 
 	index_remove(&r->series_index, series_hash(r, number), number);
 	family_remove_member(family, s->member);
-	if (n > 0)
-		totals_release(&r->totals, s->at, n);
-	labels_set_release(r->labels, s->set);
-	owners_remove(&r->owners, s->owner);
-	s->set = 0; /* it says that the number is free */
+	release_totals(r, family, number);
+	release_group(r, s->group);
+	labels_set_release(r->labels, schema, s->set);
 	slab_release(&r->series, number);
+	s->group = 0;
 	r->count[family->kind]--;
 }
 
 /* The label set that a metric's child has with these values; 0 when memory is out. */
 static uint32_t
-child_set(
-    struct registry *r, const struct column_metric *metric, const struct wire_text *value)
+child_set(struct registry *r, const struct column_metric *metric,
+    const struct wire_text *value, uint32_t *ret_schema)
 {
 	uint32_t name[MESSAGE_LABELS_MAX + 1], string[MESSAGE_LABELS_MAX + 1];
 	uint32_t taken = 0, set = 0;
@@ -168,7 +242,8 @@ child_set(
 		}
 	}
 	if (whole)
-		set = labels_set(r->labels, metric->level, metric->n, name, string);
+		set = labels_set(
+		    r->labels, metric->level, metric->n, name, string, ret_schema);
 	for (uint32_t i = 0; i < taken; i++)
 		if (metric->label[i].constant == 0)
 			labels_string_release(r->labels, string[i]);
@@ -180,28 +255,28 @@ registry_series_take(struct registry *r, uint32_t uid, const struct column_metri
     const struct wire_text *value, uint32_t *ret_series, bool *ret_made,
     struct refusal *refusal)
 {
-	struct series_key key = { .family = metric->family };
-	uint32_t set = child_set(r, metric, value), found;
+	uint32_t schema, set = child_set(r, metric, value, &schema), found;
+	struct series_key key;
 	enum reason reason;
 	uint64_t hash;
 
 	if (set == 0)
 		return refuse(refusal, REASON_MEMORY, "out of memory");
-	key.words = labels_set_words(r->labels, set, &key.n);
+	key = series_key(r, metric->family, schema, set);
 	hash = series_hash_of(&key);
 	found = index_find(&r->series_index, hash, &key);
 	*ret_made = found == 0;
 	if (found) {
-		labels_set_release(r->labels, set);
+		labels_set_release(r->labels, schema, set);
 		*ret_series = found;
 		return REASON_NONE;
 	}
 	reason = check_series_limits(r, uid, metric->family, refusal);
 	if (reason != REASON_NONE) {
-		labels_set_release(r->labels, set);
+		labels_set_release(r->labels, schema, set);
 		return reason;
 	}
-	found = series_new(r, uid, metric->family, set, hash, SERIES_ANYWHERE);
+	found = series_new(r, uid, metric->family, &key, set, hash, SERIES_ANYWHERE);
 	if (found == 0)
 		return refuse(refusal, REASON_MEMORY, "out of memory");
 	*ret_series = found;
@@ -212,14 +287,14 @@ static bool
 find_resolved(
     struct registry *r, const struct column_metric *metric, uint32_t *ret_series)
 {
-	struct series_key key = { .family = metric->family };
-	uint32_t set = child_set(r, metric, NULL);
+	uint32_t schema, set = child_set(r, metric, NULL, &schema);
+	struct series_key key;
 
 	if (set == 0)
 		return false;
-	key.words = labels_set_words(r->labels, set, &key.n);
+	key = series_key(r, metric->family, schema, set);
 	*ret_series = index_find(&r->series_index, series_hash_of(&key), &key);
-	labels_set_release(r->labels, set);
+	labels_set_release(r->labels, schema, set);
 	return true;
 }
 
@@ -242,9 +317,9 @@ void
 registry_series_settle(struct registry *r, uint32_t number, bool keep_total)
 {
 	const struct series *s = registry_series(r, number);
-	bool gauge = s->family->kind == MESSAGE_GAUGE;
+	bool gauge = series_family(r, s)->kind == MESSAGE_GAUGE;
 
-	if (s->live > 0 || (gauge ? s->at != 0 : keep_total))
+	if (s->live > 0 || (gauge ? *series_parts(r, number) != 0 : keep_total))
 		return;
 	registry_series_drop(r, number);
 }
@@ -321,10 +396,18 @@ registry_member(const struct registry *r, const struct family *f, uint32_t posit
 	return number & FAMILY_HOLE ? NULL : registry_series(r, number);
 }
 
+const struct labels_schema *
+registry_series_labels(
+    const struct registry *r, const struct series *s, const uint32_t **ret_values)
+{
+	*ret_values = labels_set_values(r->labels, s->set);
+	return labels_schema(r->labels, groups_at(&r->groups, s->group)->schema);
+}
+
 const double *
 registry_totals(const struct registry *r, const struct series *s)
 {
-	return totals_at(&r->totals, s->at);
+	return registry_series_totals(r, series_number(r, s));
 }
 
 uint32_t

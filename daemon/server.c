@@ -209,8 +209,7 @@ set_lease_timer(struct server *s)
 	s->lease_ms = now_ms + ms;
 	/* A millisecond more: the clock of a turn is cut down to whole ones. */
 	ms = ms < UINT32_MAX ? ms + 1 : UINT32_MAX;
-	tv.tv_sec = (time_t)(ms / 1000);
-	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	tv = (struct timeval){ (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 	event_add(s->lease, &tv);
 }
 
@@ -218,8 +217,6 @@ set_lease_timer(struct server *s)
 static int
 take_turn(struct server *s, int flags)
 {
-	double busy_seconds;
-
 	if (event_base_loop(s->base, flags) < 0) {
 		log_line(
 		    s->log, LOG_LEVEL_ERROR, "server: loop failed: %s", strerror(errno));
@@ -233,12 +230,12 @@ take_turn(struct server *s, int flags)
 	/* Neither a reply nor a page may tell of what a kill would take back. */
 	state_turn(s->state);
 	ingest_release(s->ingest);
+	ingest_hold(s->ingest, s->stopping == STOPPING_NOT && state_is_behind(s->state));
 	if (s->http)
 		http_turn(s->http);
 	log_catch_up(s->log, turn_ms(&s->turn), false);
 	set_lease_timer(s);
-	busy_seconds = turn_end(&s->turn);
-	self_observe(s->self, SELF_LOOP_TURN, 0, 0, busy_seconds);
+	self_observe(s->self, SELF_LOOP_TURN, 0, 0, turn_end(&s->turn));
 	return 0;
 }
 
@@ -257,8 +254,11 @@ stop_in_order(struct server *s)
 
 	if (s->http)
 		http_stop(s->http);
-	if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
-		return -1;
+	/* A turn that gets long ends before all that came was read. */
+	do
+		if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
+			return -1;
+	while (event_base_got_break(s->base) && turn_ms(&s->turn) < end_ms);
 	ingest_stop(s->ingest);
 	/* Short answers of HTTP are written in one turn more. */
 	if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)

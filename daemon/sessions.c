@@ -44,8 +44,8 @@ serial_equal(const void *owner, uint32_t number, const void *key)
 	       0;
 }
 
-static const struct index_keys sid_keys = { sid_hash, sid_equal };
-static const struct index_keys serial_keys = { serial_hash, serial_equal };
+static const struct index_keys sid_keys = { sid_hash, sid_equal, NULL };
+static const struct index_keys serial_keys = { serial_hash, serial_equal, NULL };
 
 uint32_t
 sessions_find_sid(const struct sessions *s, const uint8_t *sid)

@@ -142,6 +142,12 @@ state_due_ms(const struct state *s, uint64_t now_ms)
 	return persist_due_ms(s->persist, now_ms);
 }
 
+bool
+state_is_behind(const struct state *s)
+{
+	return persist_is_behind(s->persist, turn_ms(s->turn));
+}
+
 void
 state_set_options(struct state *s)
 {

@@ -36,6 +36,8 @@ int state_load(struct state *s, struct apply *apply, struct self_metrics *self,
 void state_turn(struct state *s);
 /* Milliseconds until state_turn() has something to do; UINT64_MAX: nothing. */
 uint64_t state_due_ms(const struct state *s, uint64_t now_ms);
+/* True while requests had better wait, at the end of a turn: see persist.h. */
+bool state_is_behind(const struct state *s);
 /* The configuration has changed. */
 void state_set_options(struct state *s);
 /* The last of it; nothing may be applied afterwards. */

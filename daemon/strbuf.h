@@ -26,7 +26,15 @@ void strbuf_free(struct strbuf *s);
 /* Forget the text and the error, keep the memory. */
 void strbuf_reset(struct strbuf *s);
 /* Make room for n more bytes and a NUL. False, with failed set, if memory is out. */
-bool strbuf_reserve(struct strbuf *s, size_t n);
+bool strbuf_grow(struct strbuf *s, size_t n);
+static inline bool
+strbuf_reserve(struct strbuf *s, size_t n)
+{
+	if (!s->failed && n < s->room && s->bytes < s->room - n)
+		return true;
+	return strbuf_grow(s, n);
+}
+
 void strbuf_add(struct strbuf *s, const void *bytes, size_t n);
 void strbuf_adds(struct strbuf *s, const char *text);
 void strbuf_addc(struct strbuf *s, char c);
@@ -36,14 +44,7 @@ void strbuf_addf(struct strbuf *s, const char *format, ...)
 /* text, which is UTF-8, as a JSON string with its quotes. */
 void strbuf_add_json(struct strbuf *s, struct wire_text text);
 
-/*
- * A value as Prometheus text has it: the shortest decimal that reads back equal, integers
- * without a point, +Inf, -Inf, NaN, exponents from 1e+21 and below 1e-4 as Go prints
- * them, whatever the locale.
- */
+/* A value as Prometheus text has it: decimal.h. */
 void strbuf_add_value(struct strbuf *s, double v);
-/* The same into out, NUL-terminated; returns its length. */
-#define STRBUF_VALUE_BYTES 40
-size_t strbuf_format_value(char out[STRBUF_VALUE_BYTES], double v);
 
 #endif /* STRBUF_H */

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "texts.h"
 
-#include <stdlib.h>
-
-struct string {
-	uint32_t refs;
-	uint32_t bytes;
-	char at[];
-};
+#include "table.h"
 
 void
 texts_escape(struct strbuf *out, struct wire_text text, bool quotes)
@@ -24,20 +18,6 @@ texts_escape(struct strbuf *out, struct wire_text text, bool quotes)
 	}
 }
 
-static struct string *
-string_at(const struct texts *s, uint32_t number)
-{
-	return *(struct string **)slab_at(&s->items, number);
-}
-
-struct wire_text
-texts_text(const struct texts *s, uint32_t number)
-{
-	const struct string *string = string_at(s, number);
-
-	return (struct wire_text){ string->at, string->bytes };
-}
-
 static uint64_t
 string_hash(const void *owner, uint32_t number)
 {
@@ -52,24 +32,29 @@ string_equal(const void *owner, uint32_t number, const void *key)
 	return wire_text_equal(texts_text(owner, number), *(const struct wire_text *)key);
 }
 
-static const struct index_keys keys = { string_hash, string_equal };
+static void
+string_ask(const void *owner, uint32_t number, bool soon)
+{
+	const struct texts *s = owner;
+
+	if (!soon)
+		__builtin_prefetch(texts_string(s, number));
+}
+
+static const struct index_keys keys = { string_hash, string_equal, string_ask };
 
 void
 texts_init(struct texts *s)
 {
-	slab_init(&s->items, sizeof(struct string *));
+	*s = (struct texts){ 0 };
 	index_init(&s->index, &keys, s);
-	s->scratch = STRBUF_EMPTY;
 }
 
 void
 texts_free(struct texts *s)
 {
-	for (uint32_t i = 0; s->index.slot && i <= s->index.mask; i++)
-		if (s->index.slot[i])
-			free(string_at(s, s->index.slot[i]));
 	index_free(&s->index);
-	slab_free(&s->items);
+	arena_free(&s->items);
 	strbuf_free(&s->scratch);
 }
 
@@ -93,22 +78,20 @@ escaped(struct texts *s, struct wire_text text, struct wire_text *ret)
 static uint32_t
 string_new(struct texts *s, struct wire_text text, uint64_t hash)
 {
-	struct string *string = malloc(sizeof(*string) + text.bytes + 1);
-	uint32_t number = string ? slab_new(&s->items) : 0;
+	uint32_t number = arena_new(&s->items, sizeof(struct string) + text.bytes + 1);
+	struct string *string;
 
 	if (number == 0)
-		goto fail;
+		return 0;
+	string = texts_string(s, number);
 	string->refs = 1;
 	string->bytes = (uint32_t)text.bytes;
 	if (text.bytes)
 		memcpy(string->at, text.at, text.bytes);
 	string->at[text.bytes] = '\0';
-	*(struct string **)slab_at(&s->items, number) = string;
 	if (index_add(&s->index, hash, number))
 		return number;
-	slab_release(&s->items, number);
-fail:
-	free(string);
+	arena_release(&s->items, number);
 	return 0;
 }
 
@@ -136,10 +119,17 @@ texts_take(struct texts *s, struct wire_text text)
 	return number ? texts_hold(s, number) : string_new(s, key, hash);
 }
 
+void
+texts_ask(const struct texts *s, struct wire_text text)
+{
+	/* One that is kept otherwise than it is written is not worth the trouble. */
+	index_ask(&s->index, table_hash(text.at, text.bytes));
+}
+
 uint32_t
 texts_hold(struct texts *s, uint32_t number)
 {
-	string_at(s, number)->refs++;
+	texts_string(s, number)->refs++;
 	return number;
 }
 
@@ -150,10 +140,9 @@ texts_release(struct texts *s, uint32_t number)
 
 	if (number == 0)
 		return;
-	string = string_at(s, number);
+	string = texts_string(s, number);
 	if (--string->refs > 0)
 		return;
 	index_remove(&s->index, string_hash(s, number), number);
-	slab_release(&s->items, number);
-	free(string);
+	arena_release(&s->items, number);
 }

@@ -3,64 +3,92 @@
 
 #include <stdlib.h>
 
+static void
+chunks_free(union totals_word **chunk, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		free(chunk[i]);
+	free(chunk);
+}
+
 void
 totals_free(struct totals *t)
 {
-	for (uint32_t i = 0; i < t->n_chunks; i++)
-		free(t->chunk[i]);
-	free(t->chunk);
+	chunks_free(t->one, t->n_one);
+	chunks_free(t->run, t->n_run);
 	*t = (struct totals){ 0 };
 }
 
 static bool
-chunk_new(struct totals *t)
+chunk_new(union totals_word ***chunks, uint32_t *n)
 {
-	struct totals_chunk **chunk;
+	union totals_word **chunk;
 
-	if (t->n_chunks >= TOTALS_MAX / TOTALS_CHUNK)
+	if (*n >= TOTALS_MAX / TOTALS_CHUNK)
 		return false;
-	chunk = realloc(t->chunk, (t->n_chunks + 1) * sizeof(*chunk));
+	chunk = realloc(*chunks, (*n + 1) * sizeof(*chunk));
 	if (chunk == NULL)
 		return false;
-	t->chunk = chunk;
-	chunk[t->n_chunks] = malloc(sizeof(**chunk));
-	if (chunk[t->n_chunks] == NULL)
+	*chunks = chunk;
+	chunk[*n] = malloc(TOTALS_CHUNK * sizeof(**chunk));
+	if (chunk[*n] == NULL)
 		return false;
-	t->used = t->n_chunks++ * TOTALS_CHUNK;
+	(*n)++;
 	return true;
+}
+
+union totals_word *
+totals_of_new(struct totals *t, uint32_t series)
+{
+	while (series >= t->n_one * TOTALS_CHUNK)
+		if (!chunk_new(&t->one, &t->n_one))
+			return NULL;
+	memset(totals_of(t, series), 0, sizeof(union totals_word));
+	return totals_of(t, series);
 }
 
 /* A run does not cross chunks; what is left of one is not worth a list. */
-static bool
-take(struct totals *t, uint32_t n, uint32_t *ret_at)
+static uint32_t
+take(struct totals *t, uint32_t n)
 {
-	if (t->free[n]) {
-		*ret_at = t->free[n] - 1;
-		t->free[n] =
-		    t->chunk[*ret_at / TOTALS_CHUNK]->series[*ret_at % TOTALS_CHUNK];
-		return true;
+	uint32_t run = t->free[n];
+
+	if (run) {
+		t->free[n] = totals_run_series(t, run);
+		return run;
 	}
-	if (t->used + n > t->n_chunks * TOTALS_CHUNK && !chunk_new(t))
-		return false;
-	*ret_at = t->used;
-	t->used += n;
-	return true;
+	if (t->used + 1 + n > t->n_run * TOTALS_CHUNK) {
+		if (!chunk_new(&t->run, &t->n_run))
+			return 0;
+		t->used = (t->n_run - 1) * TOTALS_CHUNK;
+	}
+	run = t->used + 1;
+	t->used += 1 + n;
+	return run;
 }
 
-bool
-totals_new(struct totals *t, uint32_t n, uint32_t series, uint32_t *ret_at)
+/* In a run's head; in that of a released one, the next. */
+static void
+put_head(struct totals *t, uint32_t run, uint32_t v)
 {
-	if (!take(t, n, ret_at))
-		return false;
-	for (uint32_t i = 0; i < n; i++)
-		*totals_at(t, *ret_at + i) = 0;
-	t->chunk[*ret_at / TOTALS_CHUNK]->series[*ret_at % TOTALS_CHUNK] = series;
-	return true;
+	t->run[run / TOTALS_CHUNK][run % TOTALS_CHUNK - 1].at = v;
+}
+
+uint32_t
+totals_run_new(struct totals *t, uint32_t n, uint32_t series)
+{
+	uint32_t run = take(t, n);
+
+	if (run == 0)
+		return 0;
+	put_head(t, run, series);
+	memset(totals_run(t, run), 0, n * sizeof(double));
+	return run;
 }
 
 void
-totals_release(struct totals *t, uint32_t at, uint32_t n)
+totals_run_release(struct totals *t, uint32_t run, uint32_t n)
 {
-	t->chunk[at / TOTALS_CHUNK]->series[at % TOTALS_CHUNK] = t->free[n];
-	t->free[n] = at + 1;
+	put_head(t, run, t->free[n]);
+	t->free[n] = run;
 }

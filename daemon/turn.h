@@ -45,6 +45,13 @@ turn_ms(struct turn *t)
 	return t->began_ns / 1000000U + (uint64_t)t->offset_ms;
 }
 
+/* How long the turn has been busy so far. */
+static inline uint64_t
+turn_busy_ns(const struct turn *t)
+{
+	return t->began_ns ? turn_clock_ns() - t->began_ns : 0;
+}
+
 /* End the turn. Returns the length of its busy part in seconds, 0 if there was none. */
 static inline double
 turn_end(struct turn *t)

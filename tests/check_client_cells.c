@@ -220,6 +220,41 @@ START_TEST(threads_add_to_a_gauge_exactly_before_and_after_a_set)
 }
 END_TEST
 
+static const double gauge_steps[] = { 3, -7.25, 1048576, 1048577, -2e9, 0.25, -1, 1e15 };
+
+static void *
+step_gauge(void *arg)
+{
+	for (size_t i = 0; i < sizeof(gauge_steps) / sizeof(double); i++)
+		dynm_gauge_add(*(dynm_gauge *)arg, gauge_steps[i]);
+	return NULL;
+}
+
+/* All these sums are exact. */
+START_TEST(a_gauge_is_added_to_in_steps_of_any_size)
+{
+	dynm_gauge g = dynm_gauge_create(at, "g", "");
+	double sum = 0;
+	pthread_t thread;
+
+	for (size_t i = 0; i < sizeof(gauge_steps) / sizeof(double); i++) {
+		dynm_gauge_add(g, gauge_steps[i]);
+		sum += gauge_steps[i];
+		ck_assert_double_eq(gauge(g), sum);
+	}
+	for (int k = 2; k <= 3; k++) { /* two threads leave theirs behind */
+		ck_assert_int_eq(pthread_create(&thread, NULL, step_gauge, &g), 0);
+		pthread_join(thread, NULL);
+		ck_assert_double_eq(gauge(g), k * sum);
+	}
+	dynm_gauge_add(g, -3 * sum);
+	ck_assert_double_eq(gauge(g), 0); /* and set */
+	dynm_gauge_set(g, 1.5);
+	dynm_gauge_add(g, 1);
+	ck_assert_double_eq(gauge(g), 2.5);
+}
+END_TEST
+
 START_TEST(a_gauge_takes_any_double)
 {
 	static const double odd[] = { INFINITY, -INFINITY, DBL_MIN, -0.0, DBL_MAX };
@@ -601,6 +636,7 @@ main(void)
 	tcase_add_test(t, a_gauge_is_unset_until_it_is_set_or_added_to);
 	tcase_add_test(t, a_gauge_is_the_last_set_and_the_adds_after_it);
 	tcase_add_test(t, threads_add_to_a_gauge_exactly_before_and_after_a_set);
+	tcase_add_test(t, a_gauge_is_added_to_in_steps_of_any_size);
 	tcase_add_test(t, a_gauge_takes_any_double);
 	tcase_add_test(t, a_last_gauge_carries_the_time_of_its_set);
 	tcase_add_test(t, a_value_that_equals_a_bound_is_in_its_bucket);

@@ -146,6 +146,7 @@ START_TEST(a_child_has_one_thread_for_each_runtime_and_none_before_it_needs_them
 	pid_t pid;
 
 	ck_assert_int_eq(dynm_open(&second, &o, NULL), DYNM_OK);
+	(void)dynm_counter_create(dynm_runtime_scope(second), "d_total", "");
 	flush();
 	tell_begin();
 	pid = fork_safely();

@@ -2,6 +2,7 @@
 /* The process that writes a snapshot. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ must_hold(const char *name, const char *text)
 	strbuf_free(&out);
 }
 
+/* Until it waits for an order, or has ended. */
 static enum disk_child_state
 wait_for(struct disk_child *child, struct disk_result *ret)
 {
@@ -35,6 +37,17 @@ wait_for(struct disk_child *child, struct disk_result *ret)
 		poll(&p, 1, 1000);
 	}
 	return is;
+}
+
+/* One that waits. */
+static void
+must_end(struct disk_child *child)
+{
+	struct disk_result result;
+
+	ck_assert_int_eq(d->child_end(d->arg, child), 0);
+	ck_assert_int_eq(wait_for(child, &result), DISK_CHILD_DONE);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
 }
 
 static unsigned
@@ -73,13 +86,87 @@ START_TEST(a_child_writes_with_nothing_else_open)
 	for (int i = 0; i < 20; i++)
 		more[i] = dup(STDERR_FILENO);
 	ck_assert_int_eq(d->spawn(d->arg, write_a_file, &child.pid, &child), 0);
-	ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_DONE);
+	ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_WAITS);
 	ck_assert_int_eq(result.error, 0);
 	must_hold("child", "here");
 	/* Three that go nowhere, two folders, the pipe, and the file. */
 	ck_assert_uint_eq(result.bytes, 7);
 	for (int i = 0; i < 20; i++)
 		close(more[i]);
+	must_end(&child);
+}
+END_TEST
+
+START_TEST(a_child_forces_a_folder_to_the_disk_and_waits_again)
+{
+	struct disk_child child = { 0 };
+	struct disk_result result;
+
+	open_both();
+	ck_assert_int_eq(d->spawn(d->arg, write_a_file, &child.pid, &child), 0);
+	ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_WAITS);
+	ck_assert_int_eq(d->reap(d->arg, &child, &result), DISK_CHILD_RUNS);
+	for (int place = 0; place < DISK_PLACES; place++) {
+		ck_assert_int_eq(
+		    d->child_sync(d->arg, &child, (enum disk_place)place), 0);
+		ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_WAITS);
+	}
+	must_end(&child);
+}
+END_TEST
+
+START_TEST(a_child_that_dies_while_it_waits_has_failed)
+{
+	struct disk_child child = { 0 };
+	struct disk_result result;
+
+	open_both();
+	ck_assert_int_eq(d->spawn(d->arg, write_a_file, &child.pid, &child), 0);
+	ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_WAITS);
+	kill(child.pid, SIGKILL);
+	ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_FAILED);
+	ck_assert_int_eq(result.error, ECHILD);
+	ck_assert_str_eq(result.why, "the process that wrote it was killed by signal 9");
+}
+END_TEST
+
+static void
+hold_the_file(void *arg, struct disk_result *ret)
+{
+	(void)arg;
+	(void)ret;
+	d->hold(d->arg, DISK_STATE, "held");
+}
+
+/* Of a file without a name, by the descriptors of a process. */
+static bool
+still_has(pid_t pid, const char *name)
+{
+	for (int fd = 0; fd < 64; fd++) {
+		char path[64], to[PATH_MAX] = "";
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		if (readlink(path, to, sizeof(to) - 1) > 0 && strstr(to, name) &&
+		    strstr(to, " (deleted)"))
+			return true;
+	}
+	return false;
+}
+
+START_TEST(what_a_child_holds_is_there_until_it_ends)
+{
+	struct disk_child child;
+	struct disk_result result;
+	int file;
+
+	open_both();
+	ck_assert_int_eq(d->create(d->arg, DISK_STATE, "held", &file), 0);
+	d->close(d->arg, file);
+	ck_assert_int_eq(d->spawn(d->arg, hold_the_file, NULL, &child), 0);
+	ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_WAITS);
+	ck_assert_int_eq(d->remove(d->arg, DISK_STATE, "held"), 0);
+	ck_assert(still_has(child.pid, "/held"));
+	must_end(&child);
 }
 END_TEST
 
@@ -231,6 +318,9 @@ main(void)
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, a_child_writes_with_nothing_else_open);
+	tcase_add_test(c, a_child_forces_a_folder_to_the_disk_and_waits_again);
+	tcase_add_test(c, a_child_that_dies_while_it_waits_has_failed);
+	tcase_add_test(c, what_a_child_holds_is_there_until_it_ends);
 	tcase_add_loop_test(c, a_child_that_fails_says_why, 0, 3);
 	tcase_add_test(c, a_child_can_be_killed);
 	tcase_add_test(c, a_child_ends_with_its_parent_and_holds_no_lock);

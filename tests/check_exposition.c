@@ -148,6 +148,33 @@ START_TEST(names_pick_families_and_self_metrics)
 }
 END_TEST
 
+/* More labels than there is room for in one step. */
+START_TEST(series_of_very_many_labels_are_all_there)
+{
+	struct message_metric m = { .kind = MESSAGE_COUNTER, .name = wire_text("many") };
+	char name[MESSAGE_LABELS_MAX][8], value[32];
+	uint32_t series;
+
+	for (m.n_constant = 0; m.n_constant < 30; m.n_constant++) {
+		sprintf(name[m.n_constant], "l%zu", m.n_constant);
+		m.constant_name[m.n_constant] = wire_text(name[m.n_constant]);
+		m.constant_value[m.n_constant] = wire_text("v");
+	}
+	for (int i = 0; i < 100; i++) {
+		sprintf(value, "%d", i);
+		m.constant_value[7] = wire_text(value);
+		ck_assert_int_eq(registry_retain(t->registry, 0, &m, &series, NULL, NULL),
+		    REASON_NONE);
+	}
+	render(NULL);
+	ck_assert_int_eq(count("\ndynamo_many{"), 100);
+	for (int i = 0; i < 100; i++) {
+		sprintf(value, "l7=\"%d\"", i);
+		ck_assert_int_eq(count(value), 1);
+	}
+}
+END_TEST
+
 /* One line of family `c` per k. */
 static int
 count_k(int k)
@@ -245,6 +272,7 @@ main(void)
 	tcase_add_test(c, self_metrics_are_declared_in_the_order_of_their_names);
 	tcase_add_test(c, a_level_shows_what_is_there_and_below_and_no_self_metrics);
 	tcase_add_test(c, names_pick_families_and_self_metrics);
+	tcase_add_test(c, series_of_very_many_labels_are_all_there);
 	tcase_add_test(c, each_series_comes_once_whatever_comes_and_goes_meanwhile);
 	tcase_add_test(
 	    c, a_family_that_leaves_or_is_replaced_under_way_is_not_begun_again);

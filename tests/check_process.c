@@ -91,6 +91,23 @@ START_TEST(nothing_is_said_of_what_was_not_seen)
 }
 END_TEST
 
+START_TEST(open_descriptors_are_counted_in_either_way)
+{
+	struct process_figures before, after;
+	int more[3];
+
+	process_figures(&before);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_ge(more[i] = dup(0), 0);
+	process_figures(&after);
+	ck_assert_double_eq(after.open_fds, before.open_fds + 3);
+	ck_assert_double_eq(process_listed_fds(), after.open_fds);
+	for (int i = 0; i < 3; i++)
+		close(more[i]);
+	ck_assert_double_eq(process_listed_fds(), before.open_fds);
+}
+END_TEST
+
 START_TEST(a_boot_and_a_namespace_have_identities)
 {
 	uint8_t once[PROCESS_BOOT_BYTES], again[PROCESS_BOOT_BYTES];
@@ -115,6 +132,7 @@ main(void)
 	tcase_add_test(c, another_start_is_another_process);
 	tcase_add_test(c, the_dead_are_gone_buried_or_not);
 	tcase_add_test(c, nothing_is_said_of_what_was_not_seen);
+	tcase_add_test(c, open_descriptors_are_counted_in_either_way);
 	tcase_add_test(c, a_boot_and_a_namespace_have_identities);
 	suite_add_tcase(suite, c);
 	return suite_run(suite);

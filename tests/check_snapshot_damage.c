@@ -241,10 +241,10 @@ must_fit(const struct registry *r, const struct column *c, uint32_t *live)
 		if (!slot_is_first(slot_kind(c->slot[cell])))
 			continue;
 		s = registry_series(r, registry_cell_series(r, c, cell));
-		ck_assert_uint_ne(s->set, 0);
+		ck_assert_uint_ne(s->group, 0);
 		if (c != r->own)
 			live[registry_cell_series(r, c, cell)]++;
-		for (uint32_t i = 0; i < registry_cells_of(s->family); i++)
+		for (uint32_t i = 0; i < registry_cells_of(series_family(r, s)); i++)
 			ck_assert_uint_ne(c->slot[cell + i], 0);
 		n_series++;
 	}
@@ -263,7 +263,7 @@ must_be_sound(struct talk *t)
 	if (r->own)
 		must_fit(r, r->own, live);
 	for (uint32_t i = 1; i <= r->series.used; i++)
-		if (registry_series(r, i)->set)
+		if (registry_series(r, i)->group)
 			ck_assert_uint_eq(registry_series(r, i)->live, live[i]);
 	free(live);
 }

@@ -5,69 +5,6 @@
 #include "texts.h"
 #include "suite.h"
 
-/* An index of numbers whose keys are themselves, hashed so that many collide. */
-static uint64_t
-poor_hash(const void *owner, uint32_t number)
-{
-	(void)owner;
-	return number / 16;
-}
-
-static bool
-same_number(const void *owner, uint32_t number, const void *key)
-{
-	(void)owner;
-	return number == *(const uint32_t *)key;
-}
-
-static const struct index_keys keys = { poor_hash, same_number };
-
-static uint32_t
-find(const struct index *x, uint32_t number)
-{
-	return index_find(x, poor_hash(NULL, number), &number);
-}
-
-START_TEST(an_index_finds_what_was_added_and_not_what_was_removed)
-{
-	struct index x;
-
-	index_init(&x, &keys, NULL);
-	ck_assert_uint_eq(find(&x, 1), 0);
-	for (uint32_t i = 1; i <= 3000; i++)
-		ck_assert(index_add(&x, poor_hash(NULL, i), i));
-	/* every third, in an order that opens holes everywhere */
-	for (uint32_t i = 3000; i >= 3; i -= 3)
-		index_remove(&x, poor_hash(NULL, i), i);
-	for (uint32_t i = 1; i <= 3000; i++)
-		ck_assert_uint_eq(find(&x, i), i % 3 ? i : 0);
-	ck_assert_uint_eq(x.used, 2000);
-	index_free(&x);
-}
-END_TEST
-
-START_TEST(an_index_with_room_keeps_what_it_has_and_does_not_move)
-{
-	const uint32_t *slots;
-	struct index x;
-
-	index_init(&x, &keys, NULL);
-	for (uint32_t i = 1; i <= 100; i++)
-		ck_assert(index_add(&x, poor_hash(NULL, i), i));
-	ck_assert(index_reserve(&x, 3000));
-	slots = x.slot;
-	for (uint32_t i = 101; i <= 3100; i++)
-		ck_assert(index_add(&x, poor_hash(NULL, i), i));
-	ck_assert_ptr_eq(slots, x.slot);
-	for (uint32_t i = 1; i <= 3100; i++)
-		ck_assert_uint_eq(find(&x, i), i);
-	ck_assert(index_reserve(&x, 0));
-	ck_assert_ptr_eq(slots, x.slot);
-	ck_assert(!index_reserve(&x, UINT32_MAX));
-	index_free(&x);
-}
-END_TEST
-
 START_TEST(items_of_a_slab_never_move_and_numbers_are_used_again)
 {
 	struct slab s;
@@ -136,8 +73,6 @@ main(void)
 	TCase *c = tcase_create("table");
 
 	suite_add_tcase(s, c);
-	tcase_add_test(c, an_index_finds_what_was_added_and_not_what_was_removed);
-	tcase_add_test(c, an_index_with_room_keeps_what_it_has_and_does_not_move);
 	tcase_add_test(c, items_of_a_slab_never_move_and_numbers_are_used_again);
 	tcase_add_test(c, a_text_is_kept_once_escaped_and_goes_with_its_last_holder);
 	tcase_add_test(c, different_bytes_hash_differently_also_in_the_last_ones);

@@ -172,6 +172,23 @@ fake_kill(void *arg, struct disk_child *child)
 	h->disk->ops.kill(h->disk, child);
 }
 
+static int
+fake_child_sync(void *arg, struct disk_child *child, enum disk_place place)
+{
+	struct house *h = arg;
+	int error = count_in(h, HOUSE_SYNC_FOLDER, place);
+
+	return error ? error : h->disk->ops.child_sync(h->disk, child, place);
+}
+
+static int
+fake_child_end(void *arg, struct disk_child *child)
+{
+	struct house *h = arg;
+
+	return h->disk->ops.child_end(h->disk, child);
+}
+
 /* ---- The daemon -------------------------------------------------------- */
 
 static uint64_t
@@ -197,7 +214,8 @@ house_make(struct house *h)
 	h->disk = sim_disk_new(&h->random);
 	h->ops = (struct disk){ h, fake_open, fake_list, fake_read, fake_create,
 		fake_open_at, fake_write, fake_cut, fake_sync, fake_close, fake_rename,
-		fake_remove, fake_sync_folder, fake_spawn, fake_reap, fake_kill };
+		fake_remove, fake_sync_folder, fake_spawn, fake_reap, fake_kill,
+		fake_child_sync, fake_child_end, NULL };
 	h->options = (struct persist_options){ .state_path = STATE,
 		.runtime_path = RUNTIME,
 		.journal = true,

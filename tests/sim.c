@@ -178,6 +178,7 @@ sim_new(uint64_t seed, unsigned faults, uint32_t folded)
 	s->faults = faults;
 	s->mono_ms = 1000000;
 	s->disk = sim_disk_new(&s->random);
+	s->disk->waiting = seed % 4 != 0;
 	if (folded == 0 && (faults & SIM_EVICT))
 		folded = 1 + sim_below(s, 3);
 	s->daemon = sim_daemon_new(s, folded);

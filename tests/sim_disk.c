@@ -307,9 +307,34 @@ disk_reap(void *arg, struct disk_child *child, struct disk_result *ret)
 	enum disk_child_state state = c->state;
 
 	*ret = c->result;
-	if (state != DISK_CHILD_RUNS)
+	if (state == DISK_CHILD_WAITS)
+		c->state = DISK_CHILD_RUNS;
+	else if (state != DISK_CHILD_RUNS)
 		child_forget(c);
 	return state;
+}
+
+static int
+disk_child_sync(void *arg, struct disk_child *child, enum disk_place place)
+{
+	struct sim_disk *d = arg;
+
+	if (is_last_call(d))
+		return EPIPE;
+	child_of(d, child->pid)->at = SIM_CHILD_SYNCS;
+	child_of(d, child->pid)->place = place;
+	return 0;
+}
+
+static int
+disk_child_end(void *arg, struct disk_child *child)
+{
+	struct sim_disk *d = arg;
+
+	if (is_last_call(d))
+		return EPIPE;
+	child_of(d, child->pid)->at = SIM_CHILD_ENDS;
+	return 0;
 }
 
 static void
@@ -340,13 +365,19 @@ child_ends(struct sim_disk *d, struct sim_child_process *c, bool well)
 {
 	if (d->failing[DISK_STATE])
 		well = false;
-	if (c->image)
+	if (c->image && c->at == SIM_CHILD_WRITES)
 		child_writes(d, c, well);
+	if (well && c->at == SIM_CHILD_SYNCS)
+		copy_folder(&d->durable[c->place], &d->now[c->place]);
 	if (!well && c->result.error == 0) {
 		c->result.error = ENOSPC;
 		strcpy(c->result.why, "it failed");
 	}
 	c->state = c->result.error ? DISK_CHILD_FAILED : DISK_CHILD_DONE;
+	if (d->waiting && c->state == DISK_CHILD_DONE && c->at != SIM_CHILD_ENDS) {
+		c->state = DISK_CHILD_WAITS;
+		c->at = SIM_CHILD_IDLE;
+	}
 	if (c->orphan)
 		child_forget(c);
 	return true;
@@ -357,7 +388,9 @@ sim_disk_child(struct sim_disk *d, bool well)
 {
 	struct sim_child_process *c = d->child;
 
-	while (c < d->child + SIM_CHILDREN && (!c->pid || c->state != DISK_CHILD_RUNS))
+	while (
+	    c < d->child + SIM_CHILDREN && (!c->pid || c->state != DISK_CHILD_RUNS ||
+					       (c->at == SIM_CHILD_IDLE && !c->orphan)))
 		c++;
 	if (c == d->child + SIM_CHILDREN)
 		return false;
@@ -439,7 +472,8 @@ sim_disk_new(uint64_t *random)
 	d->random = random;
 	d->ops = (struct disk){ d, disk_open, disk_list, disk_read, disk_create,
 		disk_open_at, disk_write, disk_cut, disk_sync, disk_close, disk_rename,
-		disk_remove, disk_sync_folder, disk_spawn, disk_reap, disk_kill };
+		disk_remove, disk_sync_folder, disk_spawn, disk_reap, disk_kill,
+		disk_child_sync, disk_child_end, NULL };
 	return d;
 }
 

@@ -36,6 +36,8 @@ struct sim_folder {
 	struct sim_name name[SIM_NAMES];
 };
 
+enum sim_child_at { SIM_CHILD_WRITES, SIM_CHILD_IDLE, SIM_CHILD_SYNCS, SIM_CHILD_ENDS };
+
 /* A process that writes a file of its own. What it writes is known when it starts. */
 struct sim_child_process {
 	pid_t pid; /* 0: none */
@@ -45,6 +47,8 @@ struct sim_child_process {
 	struct sim_file *image;
 	struct disk_result result;
 	enum disk_child_state state;
+	enum sim_child_at at;
+	enum disk_place place; /* it syncs */
 };
 
 struct sim_disk {
@@ -55,6 +59,8 @@ struct sim_disk {
 	struct sim_child_process child[SIM_CHILDREN];
 	struct sim_child_process *running; /* while a child's work is found out */
 	pid_t pids;
+	bool
+	    waiting; /* a child waits for orders, as a real one does, or ends by itself */
 	bool orphans; /* a child always outlives its parent, else by chance */
 	bool failing[DISK_PLACES]; /* no write succeeds there */
 	uint32_t fuse; /* the process dies at that call from now that writes; 0: never */

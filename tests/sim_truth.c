@@ -33,7 +33,7 @@ read_totals(struct sim *s, const struct family *f, const struct series *series, 
 static int
 line_of(struct sim *s, const struct family *f, const struct series *series)
 {
-	const struct labels *labels = registry_labels(s->daemon->registry);
+	const struct registry *r = s->daemon->registry;
 	const uint32_t *value;
 	int line;
 
@@ -42,8 +42,8 @@ line_of(struct sim *s, const struct family *f, const struct series *series)
 	line = sim_line_of[f->name[1] - '0'];
 	if (line < SIM_LINE_OWN)
 		return line;
-	labels_set_schema(labels, series->set, &value);
-	return line + 2 * atoi(labels_text(labels, value[0]).at);
+	registry_series_labels(r, series, &value);
+	return line + 2 * atoi(labels_text(registry_labels(r), value[0]).at);
 }
 
 static void

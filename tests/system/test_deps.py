@@ -45,6 +45,13 @@ class Deps(SystemTest):
         self.assertTrue(called.endswith("install libevent-dev curl\n"), called)
         self.assertNotIn("sudo", called)
 
+    def test_installs_the_peers_of_make_bench_only_when_asked(self):
+        peers = "golang-go librust-prometheus-dev prometheus-cpp-dev"
+        self.assertEqual(self.run_it("build", "test", "ci", MISSING=peers)[1], "")
+        done, called = self.run_it("bench", MISSING=peers)
+        self.assertEqual(done.stdout, f"deps: installing {peers}\n")
+        self.assertTrue(called.endswith(f"install {peers}\n"), called)
+
     def test_asks_nothing_when_sudo_needs_no_password(self):
         done, called = self.run_it("build", MISSING="curl", USER_ID="1000")
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -176,9 +176,9 @@ typedef struct dynm_options {
 
 /*
  * Open a runtime. opts may be NULL for the defaults. The daemon need not be up:
- * updates are kept and sent when it comes. When the flush thread cannot be
- * started now (the system has no thread left), the runtime opens all the same
- * and starts it later: at a create, at dynm_flush(), or at an update.
+ * updates are kept and sent when it comes. The flush thread is started with the
+ * first metric; or later, when the system has no thread left then: at another
+ * create, at dynm_flush(), or at an update.
  *
  * Returns DYNM_OK and sets *ret_rt, to be released with dynm_close(); or
  * DYNM_EINVAL or DYNM_ENOMEM, or DYNM_ESYS when the system denies something

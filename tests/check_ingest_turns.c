@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workers' socket, turn by turn: whose requests are read when, and when replies go.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ingest_parts.h"
+#include "sp.h"
+#include "suite.h"
+#include "talk.h"
+
+#define ADD_ONE	    "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}"
+#define FRAME_BYTES (SP_FRAME_BYTES + 4 + sizeof(ADD_ONE) - 1)
+
+static struct talk *t;
+static struct event_base *base;
+static struct turn now;
+static struct ingest *in;
+static struct sockaddr_un address = { .sun_family = AF_UNIX };
+static socklen_t address_bytes;
+
+static void
+set_up(void)
+{
+	struct ingest_options options = { .connections = 10,
+		.handshake_ms = 10000,
+		.frame_ms = 10000,
+		.message_bytes = 1 << 20 };
+
+	t = talk_new(NULL, NULL);
+	base = event_base_new();
+	options.listen = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	/* The kernel chooses a name that is no file. */
+	ck_assert_int_eq(
+	    bind(options.listen, (struct sockaddr *)&address, sizeof(address.sun_family)),
+	    0);
+	address_bytes = sizeof(address);
+	ck_assert_int_eq(
+	    getsockname(options.listen, (struct sockaddr *)&address, &address_bytes), 0);
+	ck_assert_int_eq(listen(options.listen, 10), 0);
+	in = ingest_new(&options, base, &now, t->apply, t->self, t->log);
+	ck_assert_ptr_nonnull(in);
+}
+
+static void
+tear_down(void)
+{
+	ingest_free(in);
+	event_base_free(base);
+	talk_free(t);
+	memset(&address, 0, sizeof(address));
+	address.sun_family = AF_UNIX;
+}
+
+/* What comes is read; replies wait. */
+static void
+read_what_comes(void)
+{
+	event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static void
+turn(void)
+{
+	read_what_comes();
+	ingest_release(in);
+	turn_end(&now);
+}
+
+/* A peer with its handshake done. */
+static int
+join(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	uint8_t header[SP_HEADER_BYTES];
+
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
+	sp_put_header(header, SP_REQ);
+	ck_assert_int_eq(write(fd, header, sizeof(header)), sizeof(header));
+	turn();
+	turn();
+	ck_assert_int_eq(read(fd, header, sizeof(header)), sizeof(header));
+	return fd;
+}
+
+/* A number that was there before would make it a repetition. */
+static void
+put_request(uint8_t frame[FRAME_BYTES], uint32_t number)
+{
+	sp_put_frame(frame, FRAME_BYTES - SP_FRAME_BYTES);
+	sp_put_request_id(frame + SP_FRAME_BYTES, number);
+	memcpy(frame + SP_FRAME_BYTES + 4, ADD_ONE, sizeof(ADD_ONE) - 1);
+}
+
+static bool
+ask(int fd)
+{
+	uint8_t frame[FRAME_BYTES];
+
+	put_request(frame, 1);
+	return send(fd, frame, sizeof(frame), MSG_NOSIGNAL) == (ssize_t)sizeof(frame);
+}
+
+static bool
+has_reply(int fd)
+{
+	char bytes[256];
+
+	return read(fd, bytes, sizeof(bytes)) > 0;
+}
+
+START_TEST(a_reply_goes_at_the_end_of_the_turn_and_not_before)
+{
+	int fd = join();
+
+	ck_assert(ask(fd));
+	read_what_comes();
+	ck_assert(!has_reply(fd));
+	ingest_release(in);
+	ck_assert(has_reply(fd));
+	close(fd);
+}
+END_TEST
+
+START_TEST(what_is_sent_while_nothing_is_read_is_answered_afterwards)
+{
+	int before = join(), after;
+
+	ingest_hold(in, true);
+	ck_assert(ask(before));
+	for (int i = 0; i < 3; i++)
+		turn();
+	ck_assert(!has_reply(before));
+	/* The loop has nothing to do: it would wait. */
+	ck_assert_uint_eq(now.began_ns, 0);
+	read_what_comes();
+	ck_assert_uint_eq(now.began_ns, 0);
+	ingest_hold(in, false);
+	turn();
+	ck_assert(has_reply(before));
+	after = join();
+	ck_assert(ask(after));
+	turn();
+	ck_assert(has_reply(after));
+	close(before);
+	close(after);
+}
+END_TEST
+
+START_TEST(a_peer_is_not_late_with_what_nobody_reads)
+{
+	struct ingest_options options = {
+		.connections = 10, .handshake_ms = 1, .frame_ms = 1
+	};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	uint8_t header[SP_HEADER_BYTES];
+	uint64_t began_ns = turn_clock_ns();
+
+	ingest_set_options(in, &options);
+	ingest_hold(in, true);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
+	sp_put_header(header, SP_REQ);
+	ck_assert_int_eq(write(fd, header, sizeof(header)), sizeof(header));
+	turn();
+	ck_assert_uint_eq(in->connections, 1);
+	/* Many times as long as it has. */
+	while (turn_clock_ns() - began_ns < 50000000U)
+		turn();
+	ingest_hold(in, false);
+	turn();
+	ck_assert_int_eq(read(fd, header, sizeof(header)), sizeof(header));
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_flood_of_one_keeps_no_other_waiting)
+{
+	enum { MOST = 4000 };
+	static uint8_t requests[MOST][FRAME_BYTES];
+	int flood = join(), other = join();
+	unsigned turns = 0;
+
+	for (int i = 0; i < MOST; i++)
+		put_request(requests[i], (uint32_t)i);
+	/* More than is read at once. */
+	ck_assert_int_gt(
+	    send(flood, requests, sizeof(requests), MSG_NOSIGNAL), 2 * 65536);
+	ck_assert(ask(other));
+	while (!has_reply(other)) {
+		ck_assert_uint_lt(turns, 2);
+		turn();
+		turns++;
+	}
+	/* It was not the flood's end that was waited for. */
+	ck_assert_int_lt(atoi(strstr(talk_page(t, ""), "\ndynamo_n ") + 10), MOST / 2);
+	close(flood);
+	close(other);
+}
+END_TEST
+
+/* Bytes that are there to be read. */
+static size_t
+read_all(int fd)
+{
+	static char bytes[1 << 20];
+	size_t all = 0;
+	ssize_t n;
+
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+		all += (size_t)n;
+	return all;
+}
+
+START_TEST(a_peer_whose_replies_the_socket_takes_all_at_once_is_read_on)
+{
+	enum { REQUESTS = 2000, MOST_TURNS = 100, ONE = 64 };
+	static uint8_t requests[REQUESTS * ONE];
+	int fd = join(), room = 16 << 20;
+	size_t one, page, bytes = 0;
+	struct wire_writer w;
+	char json[1200];
+
+	/* So much is for the administrator only, and not for one of a container. */
+	if (setsockopt(in->first->stream.fd, SOL_SOCKET, SO_SNDBUFFORCE, &room,
+		sizeof(room)) != 0) {
+		ck_assert_int_eq(errno, EPERM);
+		close(fd);
+		return;
+	}
+	snprintf(json, sizeof(json),
+	    "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"help\":\"%01000d\"}]}",
+	    7);
+	ck_assert_str_eq(talk_json(t, json), "{\"ok\":true}");
+	page = strlen(talk_page(t, ""));
+	wire_writer_init(&w, requests + SP_FRAME_BYTES + 4, ONE);
+	message_put_expose(&w, &(struct message_level){ 0 });
+	one = SP_FRAME_BYTES + 4 + w.bytes;
+	for (uint32_t i = 0; i < REQUESTS; i++) {
+		uint8_t *request = requests + i * one;
+
+		memmove(request, requests, one);
+		sp_put_frame(request, one - SP_FRAME_BYTES);
+		sp_put_request_id(request + SP_FRAME_BYTES, i);
+	}
+	ck_assert_int_eq(
+	    send(fd, requests, REQUESTS * one, MSG_NOSIGNAL), (ssize_t)(REQUESTS * one));
+	for (int i = 0; i < MOST_TURNS; i++) {
+		turn();
+		bytes += read_all(fd);
+	}
+	/* More than what a peer may leave unread. */
+	ck_assert_uint_gt(bytes, 2 << 20);
+	ck_assert_uint_gt(bytes, REQUESTS * page);
+	close(fd);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("ingest_turns");
+	TCase *c = tcase_create("all");
+
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, a_reply_goes_at_the_end_of_the_turn_and_not_before);
+	tcase_add_test(c, what_is_sent_while_nothing_is_read_is_answered_afterwards);
+	tcase_add_test(c, a_peer_is_not_late_with_what_nobody_reads);
+	tcase_add_test(c, a_flood_of_one_keeps_no_other_waiting);
+	tcase_add_test(c, a_peer_whose_replies_the_socket_takes_all_at_once_is_read_on);
+	suite_add_tcase(suite, c);
+	return suite_run(suite);
+}
