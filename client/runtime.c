@@ -138,7 +138,7 @@ static void
 on_created(void *arg)
 {
 	struct dynm_runtime *rt = arg;
-	bool first = __atomic_load_n(&rt->store.n_ever, __ATOMIC_RELAXED) == 1;
+	bool first = !__atomic_exchange_n(&rt->counts, true, __ATOMIC_RELAXED);
 	int error = 0;
 
 	if (!flush_is_running(&rt->flush))

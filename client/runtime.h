@@ -13,6 +13,7 @@ struct dynm_runtime {
 	struct report report;
 	struct store store;
 	struct flush flush;
+	bool counts; /* a child was made (atomic) */
 	char path[TRANSPORT_PATH_BYTES];
 	char worker[NAMES_WORKER_BYTES + 1];
 };

@@ -141,8 +141,8 @@ const struct config_key config_table[] = {
 	    .use =
 		"A snapshot is taken early when the journal is longer. While none can "
 		"be written, journals come to four times as much, and to 256 MiB at "
-		"least; from half of that on, requests wait up to five seconds for one "
-		"that is under way." },
+		"least; from half of that on, requests wait for one that is under way, "
+		"five seconds or a third of the lease at most." },
 	{ "state", "snapshot_ms", NULL, CONFIG_NUMBER, AT(state.snapshot_ms),
 	    .normal = "60000", .min = 10, .max = DAY_MS, .reloadable = true,
 	    .use = "How often a snapshot is written to the state folder: so much may be "

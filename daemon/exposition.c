@@ -26,8 +26,10 @@ struct exposition {
 	size_t name_bytes;
 	uint32_t number; /* of the family under way, or 0 */
 	uint32_t member; /* its next member */
-	uint32_t births; /* what it had when it was begun; who came later is left
-			    to the next page: they may be on this one already */
+	/* What it had when it was begun: who came later is left to the next page, for
+	 * they may be on this one already. */
+	uint32_t end; /* positions */
+	uint32_t births;
 	enum self_metric self_next; /* the next self-metric */
 	bool head_done;		    /* HELP and TYPE of the family under way are out */
 	struct lines lines;
@@ -293,6 +295,7 @@ family_begin(struct exposition *e, const struct family *f)
 	e->name_bytes = e->prefix_bytes + bytes;
 	e->number = f->number;
 	e->member = 0;
+	e->end = f->n_members;
 	e->births = f->births;
 	e->head_done = false;
 }
@@ -321,12 +324,14 @@ add_members(struct exposition *e, struct strbuf *out, const struct family *f, si
 	struct registry_walk walk;
 
 	registry_walk(e->registry, f, e->member, e->births, &walk);
+	if (walk.n == 0)
+		e->member = e->end;
 	for (uint32_t i = 0; i < walk.n && out->bytes < end; i++) {
 		e->member = walk.line[i].position + 1;
+		if (e->member > e->end)
+			return;
 		add_member(e, f, &walk.line[i]);
 	}
-	if (walk.n == 0)
-		e->member = f->n_members;
 }
 
 static void
@@ -336,12 +341,12 @@ add_family(struct exposition *e, struct strbuf *out, const struct family *f, siz
 	if (e->failed)
 		return;
 	if (!name_wanted(e, family_name(e)))
-		e->member = f->n_members;
+		e->member = e->end;
 	lines_begin(&e->lines, out, family_name(e),
 	    f->kind == MESSAGE_HISTOGRAM ? f->bounds : NULL, f->n_bounds);
-	while (e->member < f->n_members && out->bytes < end)
+	while (e->member < e->end && out->bytes < end)
 		add_members(e, out, f, end);
-	if (e->member >= f->n_members)
+	if (e->member >= e->end)
 		family_end(e);
 }
 

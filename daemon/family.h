@@ -87,7 +87,7 @@ void family_put_member(struct family *family, uint32_t series, uint32_t position
 void family_skip_member(struct family *family, uint32_t position);
 
 /* True if the member came after the family had had so many births, to a position that it
- * had by then. (All that come to others are younger.) */
+ * had by then. (All that come to others are younger: whoever walks stops before them.) */
 static inline bool
 family_is_younger(const struct family *family, uint32_t position, uint32_t births)
 {

@@ -144,6 +144,10 @@ ingest_hold(struct ingest *in, bool hold)
 {
 	bool goes_on = in->held && !hold && !in->stopped;
 
+	if (hold && !in->held)
+		log_limited(in->log, LOG_LEVEL_WARNING, CAUSE_HOLD, turn_ms(in->turn),
+		    "ingest: requests wait: a snapshot takes long, and journals are "
+		    "half of what they may be (state.journal_bytes)");
 	in->held = hold;
 	for (struct connection *c = in->first; c && goes_on; c = c->next)
 		if (c->stream.fd >= 0 && !c->stream.paused)

@@ -20,7 +20,8 @@ enum {
 	CAUSE_FULL,
 	CAUSE_ACCEPT,
 	CAUSE_MEMORY,
-	CAUSE_SLOW
+	CAUSE_SLOW,
+	CAUSE_HOLD
 };
 
 struct ingest {

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SLOW_MS	  60000 /* a snapshot that takes longer is a problem */
-#define BEHIND_MS 5000	/* requests wait no longer for one, whatever comes of it */
+#define SLOW_MS 60000 /* a snapshot that takes longer is a problem */
 
 /* ---- Problems ---------------------------------------------------------- */
 
@@ -218,8 +217,8 @@ bool
 persist_is_behind(const struct persist *p, uint64_t now_ms)
 {
 	return p->child_runs && persist_is_writing(p) &&
-	       now_ms - p->child_began_ms < BEHIND_MS && p->options.most_bytes != 0 &&
-	       waiting_bytes(p) > p->options.most_bytes / 2;
+	       now_ms - p->child_began_ms < p->options.hold_ms &&
+	       p->options.most_bytes != 0 && waiting_bytes(p) > p->options.most_bytes / 2;
 }
 
 uint64_t
@@ -228,7 +227,7 @@ persist_due_ms(const struct persist *p, uint64_t now_ms)
 	uint64_t due_ms = persist_snapshot_due_ms(p);
 
 	if (persist_is_behind(p, now_ms))
-		return p->child_began_ms + BEHIND_MS - now_ms;
+		return p->child_began_ms + p->options.hold_ms - now_ms;
 	/* The end of a child wakes the loop by itself. */
 	if (p->off || !p->is_recovered || p->child_runs)
 		return UINT64_MAX;

@@ -40,6 +40,7 @@ struct persist_options {
 				 * is a write that failed; 0: any number. Of those that
 				 * a snapshot has, none counts */
 	uint32_t snapshot_ms;
+	uint32_t hold_ms; /* requests wait no longer for a snapshot */
 	/* A child was started, whose descriptor is to wake the loop when it is readable;
 	 * -1: it is about to be closed. May be NULL. */
 	void (*watch)(void *arg, int descriptor);

@@ -11,6 +11,7 @@
 
 /* While no snapshot can be written, the journals come to so many times what would bring
  * one early (or this, if that is less): their folder is memory, on most machines. */
+#define HOLD_MS	      5000
 #define JOURNALS_MOST 4
 #define JOURNAL_BYTES (64 << 20)
 
@@ -70,6 +71,15 @@ more(int64_t a, int64_t b)
 	return (uint64_t)(a > b ? a : b);
 }
 
+/* A worker that waits for its reply is silent, and is not to be taken for dead. */
+static uint32_t
+hold_ms(const struct config *c)
+{
+	uint32_t third_ms = (uint32_t)c->ingest.lease_ms / 3;
+
+	return third_ms < HOLD_MS ? third_ms : HOLD_MS;
+}
+
 static struct persist_options
 options_of(struct state *s)
 {
@@ -83,6 +93,7 @@ options_of(struct state *s)
 		.journal_bytes = (uint64_t)c->state.journal_bytes,
 		.most_bytes = JOURNALS_MOST * more(c->state.journal_bytes, JOURNAL_BYTES),
 		.snapshot_ms = (uint32_t)c->state.snapshot_ms,
+		.hold_ms = hold_ms(c),
 		.watch = watch,
 		.unix_ms = unix_ms,
 		.arg = s,

@@ -87,9 +87,10 @@ END_TEST
 /* The flush thread does not look for the answer to a heartbeat, but for orders. */
 START_TEST(a_flush_comes_through_behind_a_heartbeat)
 {
-	dynm_counter c = dynm_counter_create(at, "n_total", "");
+	dynm_counter c;
 
 	d.lease_ms = 18 * FLUSH_MS;
+	c = dynm_counter_create(at, "n_total", "");
 	begin_idling();
 	for (int i = 1; i <= 10; i++) {
 		responder_wait_seen(

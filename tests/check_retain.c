@@ -354,6 +354,32 @@ START_TEST(a_page_in_slices_shows_no_series_twice)
 }
 END_TEST
 
+/* It left, another one took its place, and it came back behind all that there were. */
+START_TEST(a_series_that_comes_back_behind_the_others_waits_for_the_next_page)
+{
+	struct exposition *e = exposition_new(t->registry, NULL, NULL);
+
+	for (int i = 1; i <= 9; i++) {
+		char k[2] = { (char)('0' + i), '\0' };
+
+		count_at(t, "", "c", k, 1);
+	}
+	strbuf_reset(&t->page);
+	strbuf_add(&t->page, "", 0);
+	while (times_on_page("dynamo_c{k=\"2\"}") == 0)
+		ck_assert(exposition_slice(e, &t->page, 1));
+	send_json(t, "{\"name\":\"c\",\"labels\":{\"k\":\"2\"},\"remove\":true}");
+	count_at(t, "", "c", "x", 1);
+	count_at(t, "", "c", "2", 1);
+	while (exposition_slice(e, &t->page, 1))
+		;
+	exposition_free(e);
+	ck_assert_int_eq(times_on_page("dynamo_c{k=\"2\"}"), 1);
+	ck_assert_int_eq(times_on_page("dynamo_c{k=\"x\"}"), 0);
+	ck_assert_int_eq(times_on_page("dynamo_c{k=\"9\"}"), 1);
+}
+END_TEST
+
 START_TEST(a_family_that_goes_in_the_middle_of_a_page_is_not_begun_again)
 {
 	struct exposition *e = exposition_new(t->registry, NULL, NULL);
@@ -400,6 +426,8 @@ main(void)
 	tcase_add_test(c, many_series_leave_in_slices);
 	tcase_add_test(c, rest_is_kept_however_series_come_and_go);
 	tcase_add_loop_test(c, a_page_in_slices_shows_no_series_twice, 0, 20);
+	tcase_add_test(
+	    c, a_series_that_comes_back_behind_the_others_waits_for_the_next_page);
 	tcase_add_test(c, a_family_that_goes_in_the_middle_of_a_page_is_not_begun_again);
 	return suite_run(s);
 }

@@ -217,6 +217,7 @@ house_make(struct house *h)
 		fake_remove, fake_sync_folder, fake_spawn, fake_reap, fake_kill,
 		fake_child_sync, fake_child_end, NULL };
 	h->options = (struct persist_options){ .state_path = STATE,
+		.hold_ms = 5000,
 		.runtime_path = RUNTIME,
 		.journal = true,
 		.fsync = PERSIST_FSYNC_SNAPSHOT,

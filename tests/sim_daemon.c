@@ -46,6 +46,7 @@ make(struct sim_daemon *d)
 		.unix_ms = unix_ms,
 		.refresh_arg = d };
 	struct persist_options p = { .state_path = "state",
+		.hold_ms = 5000,
 		.runtime_path = "runtime",
 		.journal = d->journalled,
 		.fsync = PERSIST_FSYNC_SNAPSHOT,
