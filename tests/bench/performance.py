@@ -46,6 +46,12 @@ def one_line(value):
     return re.sub(r"\[[-+0-9.eE,\s]*\]", lambda m: re.sub(r"\s+", " ", m[0]), text)
 
 
+def rows(docs):
+    """The names of the rows that the page has."""
+    with open(os.path.join(docs, "performance.json"), encoding="utf-8") as file:
+        return {row["name"] for row in json.load(file).get("bench", {}).get("rows", [])}
+
+
 def update(path, change):
     """Change what is in the file."""
     content = load(path)

@@ -285,6 +285,13 @@ class Documents(BenchTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("quick", done.stderr)
 
+    def test_are_not_made_of_a_run_of_some_rows(self):
+        path = self.write("some.json", '{"about": {"quick": false}, "rows": []}')
+        self.write("performance.json", '{"bench": {"rows": [{"name": "counter_inc"}]}}')
+        done = self.tool("docs", "--take", path, self.place)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("counter_inc", done.stderr)
+
 
 class Growth(BenchTest):
     def measured(self, curves):

@@ -21,8 +21,8 @@ def worker(what):
 ROWS = [
     Row(name="worker_bytes", text="memory per series in a worker, without label values",
         unit="B", own=worker("series"), own_most=64, rounds=3),
-    Row(name="worker_bytes_thread", text="the same, more for each thread that counts",
-        unit="B", own=worker("thread"), own_most=16, rounds=3),
+    Row(name="worker_bytes_thread", text="the same, more for each thread that counts: two cells, and a mark for each block",
+        unit="B", own=worker("thread"), own_most=16.05, rounds=3),
     Row(name="worker_wakeups", text="wake-ups of an idle worker's thread, per flush interval",
         unit="times", own=worker("wakeups"), own_most=1.05, rounds=3),
     Row(name="worker_wakeups_unused", text="wake-ups when nothing is defined", unit="times",
