@@ -37,23 +37,17 @@ store_mix(uint64_t a, uint64_t b)
 	return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
-/* Little-endian or not: it is never seen outside. */
+/* Words of a text. */
 static inline uint64_t
 store_u64(const char *s)
 {
-	uint64_t word;
-
-	memcpy(&word, s, sizeof(word));
-	return word;
+	return wire_load_u64((const uint8_t *)s);
 }
 
 static inline uint32_t
 store_u32(const char *s)
 {
-	uint32_t word;
-
-	memcpy(&word, s, sizeof(word));
-	return word;
+	return wire_load_u32((const uint8_t *)s);
 }
 
 static inline uint16_t

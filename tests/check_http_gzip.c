@@ -61,27 +61,6 @@ fill(const struct rig *r)
 	free(json);
 }
 
-static size_t
-join_chunks(char *body)
-{
-	char *out = body;
-	char *in = body;
-
-	for (;;) {
-		char *end;
-		size_t n = strtoul(in, &end, 16);
-
-		ck_assert_int_eq(strncmp(end, "\r\n", 2), 0);
-		if (n == 0)
-			return (size_t)(out - body);
-		memmove(out, end + 2, n);
-		out += n;
-		in = end + 2 + n;
-		ck_assert_int_eq(strncmp(in, "\r\n", 2), 0);
-		in += 2;
-	}
-}
-
 /* One member, and nothing behind it. */
 static char *
 unpack(char *body, size_t n)
@@ -121,7 +100,7 @@ ask(const struct rig *r, const char *method, const char *path, const char *heade
 	body += 4;
 	a.head = strdup(all);
 	a.sent = strstr(a.head, "\r\nTransfer-Encoding: chunked\r\n")
-		     ? join_chunks(body)
+		     ? rig_join_chunks(body)
 		     : n - (size_t)(body - all);
 	body[a.sent] = '\0';
 	a.body = a.sent > 0 && strstr(a.head, "\r\nContent-Encoding: gzip\r\n")

@@ -76,30 +76,6 @@ count_lines(const char *page, const char *start)
 	return n;
 }
 
-/* Take the chunks of an answer apart, in place. */
-static void
-join_chunks(char *body)
-{
-	char *out = body;
-	char *in = body;
-
-	for (;;) {
-		char *end;
-		size_t n = strtoul(in, &end, 16);
-
-		ck_assert_int_eq(strncmp(end, "\r\n", 2), 0);
-		if (n == 0)
-			break;
-		ck_assert_uint_lt(n, 256 << 10);
-		memmove(out, end + 2, n);
-		out += n;
-		in = end + 2 + n;
-		ck_assert_int_eq(strncmp(in, "\r\n", 2), 0);
-		in += 2;
-	}
-	*out = '\0';
-}
-
 /* A scrape whose answer is not read, with a small window. */
 static int
 scrape(const struct rig *r, int window_bytes)
@@ -134,7 +110,7 @@ START_TEST(a_long_page_comes_whole_in_chunks_and_without)
 	chunked = rig_request(&r, kept);
 	check_has(chunked, "Transfer-Encoding: chunked\r\n");
 	check_has(chunked, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
-	join_chunks(strstr(chunked, "\r\n\r\n") + 4);
+	rig_join_chunks(strstr(chunked, "\r\n\r\n") + 4);
 	ck_assert_uint_eq(count_lines(chunked, "\ndynamo_big{"), SERIES);
 	plain = rig_request(&r, "GET /metrics HTTP/1.0\r\n\r\n");
 	ck_assert(!has(plain, "chunked"));

@@ -105,6 +105,10 @@ char *rig_get(const struct rig *r, const char *path);
 double rig_sample(const struct rig *r, const char *sample);
 void rig_wait_sample(const struct rig *r, const char *sample, double value);
 
+/* Take the chunks of an HTTP answer apart, in place, and end them with NUL. Each must be
+ * shorter than 256 KiB. Returns the bytes of the whole. */
+size_t rig_join_chunks(char *body);
+
 /* ---- Files ------------------------------------------------------------- */
 
 bool rig_exists(const char *path);

@@ -182,6 +182,30 @@ rig_receive_ok(int fd, size_t words)
 	ck_assert_str_eq(text, "{\"ok\":true}");
 }
 
+size_t
+rig_join_chunks(char *body)
+{
+	char *out = body;
+	char *in = body;
+
+	for (;;) {
+		char *end;
+		size_t n = strtoul(in, &end, 16);
+
+		ck_assert_int_eq(strncmp(end, "\r\n", 2), 0);
+		if (n == 0)
+			break;
+		ck_assert_uint_lt(n, 256 << 10);
+		memmove(out, end + 2, n);
+		out += n;
+		in = end + 2 + n;
+		ck_assert_int_eq(strncmp(in, "\r\n", 2), 0);
+		in += 2;
+	}
+	*out = '\0';
+	return (size_t)(out - body);
+}
+
 void
 rig_receive_end(int fd)
 {
