@@ -431,6 +431,17 @@ serve(struct responder *r, int i)
 	return ok;
 }
 
+/* fd: -1 ends the connection. */
+static void
+set_peer(struct responder *r, int i, int fd)
+{
+	pthread_mutex_lock(&r->lock);
+	if (fd < 0)
+		close(r->peer[i].fd);
+	r->peer[i].fd = fd;
+	pthread_mutex_unlock(&r->lock);
+}
+
 static void
 greet(struct responder *r)
 {
@@ -450,8 +461,8 @@ greet(struct responder *r)
 		close(fd);
 		return;
 	}
-	r->peer[i].fd = fd;
 	r->peer[i].session = NULL;
+	set_peer(r, i, fd);
 }
 
 static void *
@@ -469,10 +480,8 @@ run(void *arg)
 		if (fds[0].revents)
 			return NULL;
 		for (int i = 0; i < RESPONDER_PEERS; i++)
-			if (r->peer[i].fd >= 0 && fds[i + 2].revents && !serve(r, i)) {
-				close(r->peer[i].fd);
-				r->peer[i].fd = -1;
-			}
+			if (r->peer[i].fd >= 0 && fds[i + 2].revents && !serve(r, i))
+				set_peer(r, i, -1);
 		if (fds[1].revents)
 			greet(r);
 	}
@@ -554,6 +563,16 @@ responder_leave(struct responder *r)
 			close(r->peer[i].fd);
 		r->peer[i].fd = -1;
 	}
+}
+
+void
+responder_cut(struct responder *r)
+{
+	pthread_mutex_lock(&r->lock);
+	for (int i = 0; i < RESPONDER_PEERS; i++)
+		if (r->peer[i].fd >= 0)
+			shutdown(r->peer[i].fd, SHUT_RDWR);
+	pthread_mutex_unlock(&r->lock);
 }
 
 void

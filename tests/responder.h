@@ -100,6 +100,8 @@ void responder_start(struct responder *r);
 void responder_be(struct responder *r, enum responder_mood mood);
 /* Nobody listens any more; sessions are kept. */
 void responder_leave(struct responder *r);
+/* End every connection; it still listens. */
+void responder_cut(struct responder *r);
 /* A daemon that has lost its state. */
 void responder_lose(struct responder *r);
 /* Take all workers for dead. */
