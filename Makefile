@@ -18,7 +18,13 @@ SBINDIR    ?= $(PREFIX)/sbin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR    ?= $(PREFIX)/share
+MANDIR     ?= $(DATADIR)/man
+DOCDIR     ?= $(DATADIR)/doc/dynamo-metricsd
+# Where the configuration is put. Without --config the daemon reads that in /etc.
 SYSCONFDIR ?= /etc
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 
 PKG    ?= pkg-config
 OBJCOPY ?= objcopy
@@ -31,7 +37,7 @@ BUILD  ?= build/$(or $(SAN),release)
 CFLAGS   ?= $(if $(SAN),-O1 -g -fno-omit-frame-pointer,-O2 -g)
 CXXFLAGS ?= $(CFLAGS)
 
-DAEMON_PKGS := libevent jansson libisal
+DAEMON_PKGS := libevent jansson libisal libsystemd
 CTL_PKGS    := nanomsg jansson
 TEST_PKGS   := check nanomsg
 
@@ -42,9 +48,11 @@ warn := -Wall -Wextra -Wpedantic -Wshadow $(if $(SAN),,-Wconversion) -Wformat=2 
 	$(if $(WERROR),-Werror)
 warn_c := -Wstrict-prototypes -Wmissing-prototypes
 optimised := $(filter-out -O0,$(filter -O%,$(CFLAGS)))
-# A sanitizer replaces the functions that _FORTIFY_SOURCE wraps: one or the other.
+# A sanitizer replaces the functions that _FORTIFY_SOURCE wraps: one or the other. Who builds a
+# package may have a level of their own.
+fortified := $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))
 harden := -fstack-protector-strong \
-	$(if $(SAN),,$(if $(optimised),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+	$(if $(SAN)$(fortified),,$(if $(optimised),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 san := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 common := -MMD -MP $(warn) $(harden) $(san) -DDYNAMO_METRICS_VERSION='"$(VERSION)"'
 c_flags := -std=c11 -D_GNU_SOURCE $(warn_c) $(common)
@@ -70,7 +78,7 @@ TESTUTIL := $(filter-out $(FAILING),$(call objects,\
 	$(filter-out tests/check_%,$(call sources,tests))))
 EXAMPLES := $(basename $(sort $(wildcard client/examples/*.c client/examples/*.cpp)))
 SYSTEST  := $(basename $(filter-out tests/system/peer_%,$(call sources,tests/system)) \
-	$(call sources,tests/chaos))
+	$(call sources,tests/chaos) $(call sources,tests/service))
 
 # tests/sacred: one application; late: not linked to the library; nanomsg: with libnanomsg too.
 sacred_objects := $(call objects,$(filter-out %/late.c %/nanomsg.c %/failing_malloc.c,$(call sources,tests/sacred)))
@@ -93,8 +101,8 @@ counts   := $(basename $(call objects,$(call sources,tests/counts)))
 
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $(@:$(BUILD)/%=%);)
 
-.PHONY: all programs tests check system scale churn chaos simulate decimals counts counts-write sacred test run demo docs deps test-deps bench-deps asan tsan valgrind arm64 \
-	mutants bench bench-programs profile bench-peers bench-docs growth install uninstall check-layers check-header format format-check show-abort clean help FORCE
+.PHONY: all programs tests check system test-system test-image scale churn chaos simulate decimals counts counts-write sacred test run demo docs deps test-deps bench-deps asan tsan valgrind arm64 \
+	mutants bench bench-programs profile bench-peers bench-docs growth install uninstall deb test-packages check-layers check-header format format-check show-abort clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -176,7 +184,8 @@ substitute = sed -e 's|@prefix@|$(PREFIX)|g' -e 's|@libdir@|$(LIBDIR)|g' \
 
 $(pc): client/dynamo-metrics.pc.in $(BUILD)/places
 	$(call quiet,GEN)$(substitute) $< > $@
-$(BUILD)/places: export places_now := $(VERSION) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
+$(BUILD)/places: export places_now := $(VERSION) $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(SBINDIR) \
+	$(BINDIR) $(SYSCONFDIR)
 $(BUILD)/places: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$places_now" | cmp -s - $@ || printf '%s\n' "$$places_now" > $@
@@ -273,6 +282,16 @@ check: tests	## run the unit tests
 system: programs	## run the end-to-end tests: real workers, daemon and Prometheus
 	@$(test_env) $(PYTHON) tests/system/run $(SYSTEM_TESTS)
 
+# SERVICE_TESTS='test_life...': these. What it needs that is missing is not installed here.
+test-system: programs	## the service in a booted systemd, in a container; needs root
+	@$(test_env) $(PYTHON) tests/service/run $(SERVICE_TESTS)
+
+# Docker is not needed, but debootstrap. The Debian is made once, and stays beside the builds.
+IMAGE ?= $(BUILD)/../image
+test-image: programs	## take the steps of deploy/Dockerfile, and run what comes out; needs root
+	@PACKAGES= tests/packages/root $(abspath $(IMAGE))/base
+	@$(test_env) DYNM_IMAGE='$(abspath $(IMAGE))' $(PYTHON) tests/system/run test_image
+
 scale: programs	## the end-to-end tests of many series, with a million of them
 	@$(test_env) DYNM_SCALE=1000000 $(PYTHON) tests/system/run test_scale
 
@@ -325,11 +344,13 @@ VALGRIND ?= valgrind -q --error-exitcode=9 --leak-check=full --fair-sched=try \
 
 asan:	## the unit tests, with the address and undefined behaviour sanitizers
 	+@$(call slowly,5) SAN=address,undefined check
-tsan:	## the unit tests, with the thread sanitizer
-	+@TSAN_OPTIONS="$${TSAN_OPTIONS:-die_after_fork=0}" $(call slowly,5) SAN=thread check
-# Thousands of random lives: the sanitizers go through them in a hundredth of the time.
+# Thousands of random lives, of one thread: address and undefined go through them in a hundredth
+# of the time that valgrind takes.
 lives := simulation cases_disk apply_replay_random persist_failing \
 	snapshot_damage snapshot_journal snapshot_random
+tsan:	## the unit tests, with the thread sanitizer, but for those of random lives
+	+@TSAN_OPTIONS="$${TSAN_OPTIONS:-die_after_fork=0}" $(call slowly,5) SAN=thread \
+		T='$(filter-out $(lives),$(CHECKS))' check
 valgrind: tests	## the unit tests under valgrind, but for those of random lives
 	+@WHOLE=1 $(call slowly,20) RUNNER='$(VALGRIND)' T='$(filter-out $(lives),$(CHECKS))' check
 
@@ -396,7 +417,18 @@ format-check:	## fail where the source is not formatted
 
 # ---- Installing ----------------------------------------------------------------------------
 
+# The units are literal, for /usr: what they run may be installed elsewhere.
+$(BUILD)/systemd/%: systemd/% $(BUILD)/places
+	@mkdir -p $(@D)
+	$(call quiet,GEN)sed -e 's|/usr/sbin/dynamo-|$(SBINDIR)/dynamo-|g' \
+		-e 's|/usr/bin/dynamo-|$(BINDIR)/dynamo-|g' -e 's|/etc/d|$(SYSCONFDIR)/d|g' $< > $@
+units := $(addprefix $(BUILD)/,$(wildcard systemd/*.service systemd/*.socket))
+drop_ins := $(addprefix $(BUILD)/systemd/,hardened.conf activated.conf)
+
 # source : installed path : mode
+to = $(foreach file,$(1),$(file):$(2)/$(notdir $(file)):644)
+manuals := $(wildcard docs/man/*.[1-8])
+section = $(MANDIR)/man$(subst .,,$(suffix $(1)))
 installed := \
 	$(daemon):$(SBINDIR)/dynamo-metricsd:755 \
 	$(ctl):$(BINDIR)/dynamo-metricsctl:755 \
@@ -405,24 +437,61 @@ installed := \
 	$(lib):$(LIBDIR)/libdynamo-metrics.a:644 \
 	$(so):$(LIBDIR)/$(soname):644 \
 	client/include/dynamo/metrics.h:$(INCLUDEDIR)/dynamo/metrics.h:644 \
-	$(pc):$(LIBDIR)/pkgconfig/dynamo-metrics.pc:644
+	$(pc):$(LIBDIR)/pkgconfig/dynamo-metrics.pc:644 \
+	systemd/sysusers.conf:$(SYSUSERSDIR)/dynamo-metrics.conf:644 \
+	systemd/tmpfiles.conf:$(TMPFILESDIR)/dynamo-metrics.conf:644 \
+	$(call to,$(units),$(UNITDIR)) \
+	$(call to,$(drop_ins),$(DOCDIR)) \
+	$(foreach page,$(manuals),$(call to,$(page),$(call section,$(page))))
+# Every name that a page has in its NAME section has a link to it. path of the link : page
+names_of = $(filter-out $(basename $(notdir $(1))),$(shell \
+	sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([A-Za-z0-9_.-]*\).*/\1/p' $(1)))
+manual_links = $(foreach page,$(manuals),$(foreach name,$(call names_of,$(page)),$(call \
+	section,$(page))/$(name)$(suffix $(page)):$(notdir $(page))))
+# Where there is one already, it stays: it is somebody's.
+configuration := $(foreach file,\
+	conf/dynamo-metricsd.json:$(SYSCONFDIR)/dynamo-metricsd.json:644 \
+	conf/dynamo-metricsd.default:$(SYSCONFDIR)/default/dynamo-metricsd:644,\
+	$(if $(wildcard $(firstword $(subst :, ,$(file)))),$(file)))
 field = $(word $(1),$(subst :, ,$(2)))
+source_of = '$(call field,1,$(1))'
+target_of = '$(DESTDIR)$(call field,2,$(1))'
+put = install -D -m $(call field,3,$(1)) $(call source_of,$(1)) $(call target_of,$(1));
 devlink := $(DESTDIR)$(LIBDIR)/libdynamo-metrics.so
-conf := $(DESTDIR)$(SYSCONFDIR)/dynamo-metricsd.json
 
-install: all	## install under DESTDIR and PREFIX (/usr/local)
-	@set -e; $(foreach i,$(installed),install -D -m $(call field,3,$(i)) $(call field,1,$(i)) \
-		'$(DESTDIR)$(call field,2,$(i))';) ln -sf $(soname) '$(devlink)'
-	@test -e '$(conf)' || install -D -m 644 conf/dynamo-metricsd.json '$(conf)'
+# The files, and no more: no user is made and nothing is started. What comes next is said.
+install: all $(units) $(drop_ins)	## install under DESTDIR and PREFIX (/usr/local)
+	@set -e; $(foreach i,$(installed),$(call put,$(i))) ln -sf $(soname) '$(devlink)'; \
+		$(foreach i,$(manual_links),ln -sf $(call field,2,$(i)) '$(DESTDIR)$(call field,1,$(i))';)
+	@set -e; $(foreach i,$(configuration),test -e $(call target_of,$(i)) || $(call put,$(i)))
 	@test -n '$(DESTDIR)' || test "$$(id -u)" != 0 || ldconfig
-	@echo 'installed under $(DESTDIR)$(PREFIX), configuration $(conf)'
+	@echo 'installed under $(DESTDIR)$(PREFIX), configuration $(DESTDIR)$(SYSCONFDIR)/dynamo-metricsd.json'
+	@test -n '$(DESTDIR)' || test ! -d /run/systemd/system || printf '%s\n' \
+		'as a service, with a user of its own:' '  systemd-sysusers dynamo-metrics.conf' \
+		'  systemd-tmpfiles --create dynamo-metrics.conf' '  systemctl daemon-reload' \
+		'  systemctl enable --now dynamo-metricsd.socket dynamo-metricsd-http.socket dynamo-metricsd.service'
 
-# A configuration that somebody changed is theirs.
-uninstall:	## remove what install put there; a changed configuration stays
-	@rm -f $(foreach i,$(installed),'$(DESTDIR)$(call field,2,$(i))') '$(devlink)'
-	@! cmp -s conf/dynamo-metricsd.json '$(conf)' || rm -f '$(conf)'
-	@test ! -d '$(DESTDIR)$(INCLUDEDIR)/dynamo' || rmdir '$(DESTDIR)$(INCLUDEDIR)/dynamo'
+# A configuration that somebody changed is theirs, and so is the state.
+uninstall:	## remove what install put there; a changed configuration, and the state, stay
+	@rm -f $(foreach i,$(installed),$(call target_of,$(i))) '$(devlink)' \
+		$(foreach i,$(manual_links),'$(DESTDIR)$(call field,1,$(i))')
+	@$(foreach i,$(configuration),! cmp -s $(call source_of,$(i)) $(call target_of,$(i)) || \
+		rm -f $(call target_of,$(i));)
+	@for folder in '$(DESTDIR)$(INCLUDEDIR)/dynamo' '$(DESTDIR)$(DOCDIR)'; do \
+		test ! -d "$$folder" || rmdir "$$folder"; done
 	@test -n '$(DESTDIR)' || test "$$(id -u)" != 0 || ldconfig
+
+DEB ?= build/deb
+deb:	## build the Debian packages into build/deb
+	@DEPS='$(DEPS)' tests/deps build package
+	@debian/pack '$(abspath $(DEB))' '$(VERSION)'
+
+# PACKAGE_TESTS='Built OnAMachine.test_x': some of them.
+DEBIAN ?= build/debian
+test-packages: programs	## the Debian packages, on clean machines that systemd has booted; needs root
+	@DEPS='$(DEPS)' tests/deps build service package
+	@$(test_env) VERSION='$(VERSION)' DYNM_DEB='$(abspath $(DEB))' DYNM_DEBIAN='$(abspath $(DEBIAN))' \
+		$(PYTHON) tests/packages/run $(PACKAGE_TESTS)
 
 clean:	## remove build/
 	rm -rf build

@@ -219,6 +219,20 @@ apply_had_worker(const struct apply *a)
 	return a->sessions.had_worker;
 }
 
+uint32_t
+apply_workers(const struct apply *a)
+{
+	return a->sessions.n_live;
+}
+
+uint64_t
+apply_series(const struct apply *a)
+{
+	return (uint64_t)registry_count(a->registry, MESSAGE_COUNTER) +
+	       registry_count(a->registry, MESSAGE_GAUGE) +
+	       registry_count(a->registry, MESSAGE_HISTOGRAM);
+}
+
 /* ---- The state over a restart ----------------------------------------------------- */
 
 void

@@ -113,6 +113,10 @@ bool apply_endpoint_live(const struct apply *a, const char *endpoint);
  */
 bool apply_had_worker(const struct apply *a);
 
+/* Live sessions, and series of all kinds. */
+uint32_t apply_workers(const struct apply *a);
+uint64_t apply_series(const struct apply *a);
+
 /* The daemon's state as JSON, what STATUS answers. */
 void apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out);
 

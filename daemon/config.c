@@ -10,7 +10,8 @@
 #include "naming.h"
 #include "sp.h"
 
-#define ROUTE_METRICS "/metrics"
+#define ROUTE_METRICS	"/metrics"
+#define SOCKET_PATH_MAX 107
 
 int
 config_fail(struct config_error *e, const char *format, ...)
@@ -37,11 +38,17 @@ config_names_limits(const struct config *c)
 	};
 }
 
+static const char *
+socket_of(const struct config *c)
+{
+	return c->socket ? c->socket : sp_ipc_path(c->ingest.address);
+}
+
 /* Without the slash at its end. */
 static const char *
 runtime_folder(const struct config *c, int *ret_n)
 {
-	const char *socket = sp_ipc_path(c->ingest.address);
+	const char *socket = socket_of(c);
 	size_t n = strcspn(c->runtime_folder, ":"); /* systemd may name several */
 
 	*ret_n = (int)(n ? n : (size_t)(strrchr(socket, '/') - socket));
@@ -67,6 +74,14 @@ config_port_file(const struct config *c)
 	if (c->http.port_file[0] != '\0')
 		return strdup(c->http.port_file);
 	return asprintf(&path, "%.*s/http.port", n, folder) < 0 ? NULL : path;
+}
+
+const char *
+config_http_path(const struct config *c)
+{
+	size_t n = sizeof(CONFIG_UNIX_PREFIX) - 1;
+
+	return strncmp(c->http.host, CONFIG_UNIX_PREFIX, n) == 0 ? c->http.host + n : NULL;
 }
 
 /* ---- What the table cannot say ------------------------------------------ */
@@ -110,12 +125,50 @@ check_address(const struct check *check)
 	    check->c->ingest.address);
 }
 
+/* True for the path of a socket, or of the lock file beside it. */
+static bool
+is_taken_by(const char *path, const char *socket)
+{
+	size_t n = strlen(socket);
+
+	return strncmp(path, socket, n) == 0 &&
+	       (path[n] == '\0' || strcmp(path + n, ".lock") == 0);
+}
+
+static int
+check_http_path(const struct check *check, const char *path)
+{
+	const char *socket = socket_of(check->c);
+	size_t n = strlen(path);
+
+	/* What one can connect to with ipc:// is a path to listen at. */
+	if (path[0] != '/' || n > SOCKET_PATH_MAX || path[n - 1] == '/')
+		return wrong(check, "http.host",
+		    "\"%.150s\" is not unix: and an absolute path of at most %d bytes, "
+		    "like unix:/run/x.sock",
+		    check->c->http.host, SOCKET_PATH_MAX);
+	for (const char *p = path; *p; p++)
+		if ((unsigned char)*p < ' ')
+			return wrong(check, "http.host",
+			    "a path without control characters is expected");
+	if (is_taken_by(path, socket) || is_taken_by(socket, path))
+		return wrong(check, "http.host",
+		    "%.150s is taken by ingest.address, %.150s: another path is needed",
+		    path, socket);
+	return 0;
+}
+
 static int
 check_host(const struct check *check)
 {
+	const char *path = config_http_path(check->c);
+
+	if (path)
+		return check_http_path(check, path);
 	if (check->c->http.host[0] != '\0')
 		return 0;
-	return wrong(check, "http.host", "an address is expected, like 127.0.0.1 or ::1");
+	return wrong(check, "http.host",
+	    "an address is expected, like 127.0.0.1 or ::1, or unix:/run/x.sock");
 }
 
 static int
@@ -158,8 +211,7 @@ static int
 check_port_file(const struct check *check)
 {
 	const char *path = check->c->http.port_file;
-	const char *socket = sp_ipc_path(check->c->ingest.address);
-	size_t n = strlen(socket);
+	const char *socket = socket_of(check->c);
 	char *used;
 	int rc = 0;
 
@@ -169,11 +221,10 @@ check_port_file(const struct check *check)
 	used = config_port_file(check->c);
 	if (used == NULL)
 		return config_fail(check->e, "memory is out");
-	if (strncmp(used, socket, n) == 0 &&
-	    (used[n] == '\0' || strcmp(used + n, ".lock") == 0))
+	if (is_taken_by(used, socket))
 		rc = wrong(check, "http.port_file",
 		    "%.150s is the %s of ingest.address: another path is needed", used,
-		    used[n] ? "lock" : "socket");
+		    strcmp(used, socket) == 0 ? "socket" : "lock");
 	free(used);
 	return rc;
 }
@@ -287,11 +338,30 @@ config_load(struct config *ret, const struct config_source *from, struct config_
 	return 0;
 }
 
+int
+config_set_socket(struct config *c, const struct config_source *from, const char *path,
+    char *error, size_t error_room)
+{
+	struct config_error e = { .text = "memory is out" };
+	int rc = -1;
+
+	free(c->socket);
+	c->socket = strdup(path);
+	if (c->socket) {
+		e.text[0] = '\0';
+		rc = check_all(c, from, &e);
+	}
+	if (rc != 0)
+		snprintf(error, error_room, "%s", e.text);
+	return rc;
+}
+
 void
 config_free(struct config *c)
 {
 	for (size_t i = 0; i < config_keys; i++)
 		config_free_value(c, &config_table[i]);
+	free(c->socket);
 	*c = (struct config){ 0 };
 }
 

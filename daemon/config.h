@@ -76,6 +76,7 @@ struct config {
 		int64_t level; /* an enum log_level */
 	} log;
 	char *runtime_folder; /* "": that of the ingest socket */
+	char *socket; /* where workers connect instead of ingest.address; NULL: there */
 };
 
 enum config_type {
@@ -136,8 +137,25 @@ void config_free(struct config *c);
 int config_reload(struct config *c, const struct config_source *from,
     struct strbuf *changed, struct strbuf *waiting, struct config_error *e);
 
+/*
+ * Workers connect at another path than ingest.address: the runtime folder is that of this
+ * socket. 0, or -1 with a sentence in error when that does not go with the rest.
+ */
+int config_set_socket(struct config *c, const struct config_source *from,
+    const char *path, char *error, size_t error_room);
+
+/* The path of a Unix socket that HTTP is to listen on, within http.host; NULL: TCP. */
+#define CONFIG_UNIX_PREFIX "unix:"
+const char *config_http_path(const struct config *c);
+
+/* True if a key, "http.port", is not left at its default. name: what it was given by, its
+ * variable or itself. */
+#define CONFIG_NAME_BYTES 64
+bool config_given(const struct config *c, char *const *environment, const char *path,
+    char name[CONFIG_NAME_BYTES]);
+
 /* The folder of the journal: the first that RUNTIME_DIRECTORY names, or that of the
- * ingest socket. To be freed; NULL when memory is out. */
+ * ingest socket (the one of config_set_socket(), if there is one). To be freed; NULL when memory is out. */
 char *config_runtime_folder(const struct config *c);
 
 /* The file for the port: the configured one, or http.port in the runtime folder. To be
@@ -156,5 +174,7 @@ void config_warn(const struct config *c, char *const *environment,
 void config_print_defaults(struct strbuf *out);
 /* All keys and variables as a table in Markdown. */
 void config_print_table(struct strbuf *out);
+/* The same as a part of a manual page, in mdoc. */
+void config_print_manual(struct strbuf *out);
 
 #endif /* CONFIG_H */

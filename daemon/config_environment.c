@@ -35,6 +35,26 @@ config_read_environment(
 	return 0;
 }
 
+bool
+config_given(const struct config *c, char *const *environment, const char *path,
+    char name[CONFIG_NAME_BYTES])
+{
+	const struct config_key *k = config_find(path);
+	struct config normal = { 0 };
+	struct config_error e = { 0 };
+	bool given;
+
+	if (k->environment && config_variable(environment, k->environment)) {
+		snprintf(name, CONFIG_NAME_BYTES, "%s", k->environment);
+		return true;
+	}
+	snprintf(name, CONFIG_NAME_BYTES, "%s", path);
+	given = config_set_text(&normal, k, k->normal, "a default", &e) == 0 &&
+		!config_equal(k, c, &normal);
+	config_free_value(&normal, k);
+	return given;
+}
+
 /* ---- Warnings ---------------------------------------------------------- */
 
 static bool

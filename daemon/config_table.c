@@ -64,7 +64,9 @@ const struct config_key config_table[] = {
 	    .use = "The most messages in JSON that are known again; at 48 bytes each. "
 		   "More of them are refused until the oldest are forgotten." },
 	{ "http", "host", "DYN_SYSTEM_HOST", CONFIG_TEXT, AT(http.host),
-	    .normal = "127.0.0.1", .use = "The address that HTTP listens on." },
+	    .normal = "127.0.0.1",
+	    .use = "The address that HTTP listens on; or unix: and an absolute path, for "
+		   "a Unix socket." },
 	{ "http", "port", "DYN_SYSTEM_PORT", CONFIG_NUMBER, AT(http.port),
 	    .normal = "8081", .min = -1, .max = 65535,
 	    .use = "The port of HTTP; 0: any free one, -1: no HTTP." },

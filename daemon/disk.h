@@ -103,5 +103,10 @@ struct disk {
 /* The real one. Opens nothing yet. NULL when memory is out. */
 struct disk *disk_new(const char *state_path, const char *runtime_path);
 void disk_free(struct disk *d);
+/*
+ * Bury the children that are not of this disk and have ended. Process 1 gets those of
+ * whoever dies, and a program that a shell has become keeps the shell's.
+ */
+void disk_bury(struct disk *d);
 
 #endif /* DISK_H */

@@ -172,20 +172,38 @@ disk_spawn(void *arg, void (*work)(void *work_arg, struct disk_result *ret),
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(ends[1]);
-	if (ret->pid > 0)
+	if (ret->pid > 0) {
+		((struct real_disk *)arg)->child = ret->pid;
 		return 0;
+	}
 	close(ends[0]);
 	return error;
 }
 
+void
+disk_bury(struct disk *disk)
+{
+	struct real_disk *d = disk->arg;
+	siginfo_t ended = { 0 };
+
+	/* Ours is left for wait_for(), which goes on here with those behind it. */
+	while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       ended.si_pid != 0 && ended.si_pid != d->child) {
+		waitpid(ended.si_pid, NULL, WNOHANG);
+		ended.si_pid = 0;
+	}
+}
+
 /* The end of a child. 0 if it ended by itself, and well. */
 static int
-wait_for(struct disk_child *child, char *why, size_t room)
+wait_for(struct real_disk *d, struct disk_child *child, char *why, size_t room)
 {
 	int status = 0;
 
 	while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	d->child = 0;
+	disk_bury(&d->disk);
 	close(child->pipe);
 	child->pipe = -1;
 	if (WIFSIGNALED(status))
@@ -202,7 +220,6 @@ disk_reap(void *arg, struct disk_child *child, struct disk_result *ret)
 	struct disk_result result = { .error = ECHILD };
 	ssize_t n;
 
-	(void)arg;
 	/* Its end closes the pipe. What it says comes in one piece before that. */
 	do {
 		n = recv(child->pipe, &result, sizeof(result), MSG_DONTWAIT);
@@ -216,7 +233,7 @@ disk_reap(void *arg, struct disk_child *child, struct disk_result *ret)
 	if (n < 0 && errno == EAGAIN)
 		return DISK_CHILD_RUNS;
 	result = (struct disk_result){ .error = ECHILD };
-	if (wait_for(child, result.why, sizeof(result.why)) == 0 && child->told)
+	if (wait_for(arg, child, result.why, sizeof(result.why)) == 0 && child->told)
 		result = child->result;
 	*ret = result;
 	return result.error ? DISK_CHILD_FAILED : DISK_CHILD_DONE;
@@ -250,7 +267,6 @@ disk_kill(void *arg, struct disk_child *child)
 {
 	char why[DISK_TEXT];
 
-	(void)arg;
 	kill(child->pid, SIGKILL);
-	wait_for(child, why, sizeof(why));
+	wait_for(arg, child, why, sizeof(why));
 }

@@ -17,6 +17,7 @@ struct folder {
 struct real_disk {
 	struct disk disk;
 	struct folder folder[DISK_PLACES];
+	pid_t child; /* runs, or has ended and is to be waited for; 0: none */
 };
 
 /* These as struct disk has them. */

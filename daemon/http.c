@@ -27,6 +27,14 @@ http_header(struct evhttp_request *r, const char *name, const char *value)
 	evhttp_add_header(evhttp_request_get_output_headers(r), name, value);
 }
 
+/* Who asks again needs another connection, and finds the next daemon. */
+static void
+say_last(const struct http *h, struct evhttp_request *r)
+{
+	if (h->stopped)
+		http_header(r, "Connection", "close");
+}
+
 void
 http_stop_reading(struct evhttp_request *r)
 {
@@ -66,6 +74,7 @@ http_answer(struct http *h, struct exchange *x, int code, const char *phrase,
 		return;
 	}
 	http_header(r, "Content-Type", type);
+	say_last(h, r);
 	if (more_name)
 		http_header(r, more_name, more_value);
 	snprintf(length, sizeof(length), "%zu", strlen(text));
@@ -133,6 +142,7 @@ void
 http_page_headers(const struct http *h, const struct exchange *x)
 {
 	http_header(x->request, "Content-Type", EXPOSITION_CONTENT_TYPE);
+	say_last(h, x->request);
 	if (h->options.gzip)
 		http_header(x->request, "Vary", "Accept-Encoding");
 	if (x->gzip)
@@ -340,11 +350,18 @@ http_set_options(struct http *h, const struct http_options *options)
 void
 http_stop(struct http *h)
 {
+	h->stopped = true;
 	http_guard_stop(h->guard);
 }
 
 bool
 http_is_answering(const struct http *h)
 {
-	return h->first != NULL;
+	return h->first != NULL || http_guard_is_answering(h->guard);
+}
+
+bool
+http_is_expecting(const struct http *h)
+{
+	return http_guard_is_expecting(h->guard);
 }

@@ -43,9 +43,12 @@ void http_turn(struct http *h);
  * was. */
 void http_set_options(struct http *h, const struct http_options *options);
 
-/* Accept no more. Scrapes go on. */
+/* Accept no more. Scrapes go on; what is asked on connections that are there is answered,
+ * and the last that they get. */
 void http_stop(struct http *h);
 /* True while answers are being sent. */
 bool http_is_answering(const struct http *h);
+/* True while a request is arriving, or one that was accepted has not asked yet. */
+bool http_is_expecting(const struct http *h);
 
 #endif /* HTTP_H */

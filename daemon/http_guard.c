@@ -17,6 +17,7 @@ struct guarded {
 	struct guarded *next;
 	struct bufferevent *stream;
 	uint64_t since_ms; /* when the request that is arriving began; 0: none is */
+	bool asked; /* a request has come whole */
 	bool answering;
 };
 
@@ -215,6 +216,7 @@ http_guard_request(struct http_guard *g, struct bufferevent *stream)
 	while (c && c->stream != stream)
 		c = c->next;
 	if (c) {
+		c->asked = true;
 		c->answering = true;
 		c->since_ms = 0;
 	}
@@ -229,6 +231,24 @@ http_guard_answered(struct guarded *c)
 	c->answering = false;
 	if (evbuffer_get_length(bufferevent_get_input(c->stream)) > 0)
 		c->since_ms = turn_ms(c->guard->turn);
+}
+
+bool
+http_guard_is_answering(const struct http_guard *g)
+{
+	for (const struct guarded *c = g->first; c; c = c->next)
+		if (c->answering && !is_free(c))
+			return true;
+	return false;
+}
+
+bool
+http_guard_is_expecting(const struct http_guard *g)
+{
+	for (const struct guarded *c = g->first; c; c = c->next)
+		if ((!c->asked || c->since_ms != 0) && !is_free(c))
+			return true;
+	return false;
 }
 
 void

@@ -40,6 +40,11 @@ struct guarded *http_guard_request(struct http_guard *g, struct bufferevent *str
 /* Its answer is sent. c may be NULL. */
 void http_guard_answered(struct guarded *c);
 
+/* True while answers are being sent. */
+bool http_guard_is_answering(const struct http_guard *g);
+/* True while a request is arriving, or the first one of a connection is to come. */
+bool http_guard_is_expecting(const struct http_guard *g);
+
 /* Accept no more. */
 void http_guard_stop(struct http_guard *g);
 

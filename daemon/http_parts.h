@@ -36,6 +36,7 @@ struct http {
 	struct http_page_room *room;
 	struct scrape *first;
 	uint32_t scrapes;
+	bool stopped;
 	bool scrape_began; /* in this turn: the figures are to be fresh */
 };
 

@@ -28,6 +28,16 @@ bare_host(const char *host, char out[256])
 		snprintf(out, 256, "%s", host);
 }
 
+/* Connections inherit it: the head of an answer and its pieces are written one by one,
+ * and the last would wait for the client's delayed acknowledgement. */
+static void
+send_at_once(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 static int
 listen_at(const struct addrinfo *a)
 {
@@ -39,9 +49,7 @@ listen_at(const struct addrinfo *a)
 		return -1;
 	/* A port whose last connections are still closing is free. */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	/* Connections inherit it: the head of an answer and its pieces are written one by
-	 * one, and the last would wait for the client's delayed acknowledgement. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	send_at_once(fd);
 	if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, LISTEN_QUEUE) == 0)
 		return fd;
 	why = errno;
@@ -120,6 +128,21 @@ http_socket_url(const char *host, uint16_t port, char *out, size_t room)
 	bare_host(host, name);
 	snprintf(
 	    out, room, strchr(name, ':') ? "http://[%s]:%u" : "http://%s:%u", name, port);
+}
+
+void
+http_socket_adopt(int fd, uint16_t *ret_port, char *url, size_t room)
+{
+	struct sockaddr_storage bound = { 0 };
+	socklen_t n = sizeof(bound);
+	char host[NI_MAXHOST] = "";
+
+	send_at_once(fd);
+	getsockname(fd, (struct sockaddr *)&bound, &n);
+	getnameinfo((struct sockaddr *)&bound, n, host, sizeof(host), NULL, 0,
+	    NI_NUMERICHOST);
+	*ret_port = port_of(fd);
+	http_socket_url(host, *ret_port, url, room);
 }
 
 int

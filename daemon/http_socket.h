@@ -16,6 +16,12 @@
 int http_socket_listen(
     const char *host, uint16_t port, uint16_t *ret_port, char *error, size_t error_room);
 
+/*
+ * The same for a TCP socket that listens already: connections send at once from now on.
+ * Its port, and its address as http_socket_url() has it.
+ */
+void http_socket_adopt(int fd, uint16_t *ret_port, char *url, size_t room);
+
 /* "http://127.0.0.1:8081", with brackets around an IPv6 address. */
 void http_socket_url(const char *host, uint16_t port, char *out, size_t room);
 

@@ -72,7 +72,7 @@ on_pause_over(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!in->stopped)
+	if (!in->shut)
 		evconnlistener_enable(in->listener);
 }
 
@@ -177,10 +177,17 @@ ingest_set_options(struct ingest *in, const struct ingest_options *options)
 }
 
 void
+ingest_accept_no_more(struct ingest *in)
+{
+	in->shut = true;
+	evconnlistener_disable(in->listener);
+}
+
+void
 ingest_stop(struct ingest *in)
 {
 	in->stopped = true;
-	evconnlistener_disable(in->listener);
+	ingest_accept_no_more(in);
 	for (struct connection *c = in->first; c; c = c->next)
 		if (c->stream.fd >= 0)
 			stream_pause(&c->stream);

@@ -44,6 +44,8 @@ void ingest_hold(struct ingest *in, bool hold);
 /* Take connections, handshake_ms and frame_ms anew; connections that are there stay. */
 void ingest_set_options(struct ingest *in, const struct ingest_options *options);
 
+/* Accept no more: who connects waits for the next daemon. */
+void ingest_accept_no_more(struct ingest *in);
 /* Accept and read no more. Replies that were held or queued still go out. */
 void ingest_stop(struct ingest *in);
 /* True while there are replies that peers have yet to take. */

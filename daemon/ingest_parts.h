@@ -40,6 +40,7 @@ struct ingest {
 	uint32_t connections;
 	uint64_t last_number;
 	bool stopped;
+	bool shut; /* nothing is accepted any more */
 	bool held; /* nothing is read for now */
 };
 

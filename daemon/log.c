@@ -2,10 +2,12 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINE_BYTES   1024
@@ -27,6 +29,8 @@ struct log {
 	void *arg;
 	struct cause causes[LOG_CAUSES];
 	unsigned flooded; /* causes with lines that were left out */
+	uint64_t unread;  /* lines that standard error had no room for */
+	bool for_journal;
 };
 
 static const char *const words[] = {
@@ -36,20 +40,62 @@ static const char *const words[] = {
 	[LOG_LEVEL_DEBUG] = "debug",
 };
 
+/* As syslog has them, for the journal. */
+static const char *const priorities[] = {
+	[LOG_LEVEL_ERROR] = "<3>",
+	[LOG_LEVEL_WARNING] = "<4>",
+	[LOG_LEVEL_INFO] = "<6>",
+	[LOG_LEVEL_DEBUG] = "<7>",
+};
+
+static const char *
+priority(const struct log *l, enum log_level level)
+{
+	return l->for_journal ? priorities[level] : "";
+}
+
 /* One write() per line, so that lines of several processes do not mix. */
 static void
-write_to_stderr(void *arg, const char *line)
+write_out(const char *line)
 {
 	char out[LINE_BYTES + 1];
 	size_t n = strlen(line);
 
-	(void)arg;
 	if (n > LINE_BYTES)
 		n = LINE_BYTES;
 	memcpy(out, line, n);
 	out[n] = '\n';
 	while (write(STDERR_FILENO, out, n + 1) < 0 && errno == EINTR)
 		;
+}
+
+/* Whether a line can be written without waiting for who reads it. */
+static bool
+has_room(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
+/* Nobody may stop the daemon by not reading its log. */
+static void
+write_to_stderr(void *arg, const char *line)
+{
+	struct log *l = arg;
+	char lost[96];
+
+	if (l->unread > 0 && has_room()) {
+		snprintf(lost, sizeof(lost),
+		    "%swarning: log: lines lost, as standard error was not read: %llu",
+		    priority(l, LOG_LEVEL_WARNING), (unsigned long long)l->unread);
+		write_out(lost);
+		l->unread = 0;
+	}
+	if (has_room())
+		write_out(line);
+	else
+		l->unread++;
 }
 
 struct log *
@@ -61,7 +107,7 @@ log_new(enum log_level level, void (*write)(void *arg, const char *line), void *
 		return NULL;
 	l->level = level;
 	l->write = write ? write : write_to_stderr;
-	l->arg = arg;
+	l->arg = write ? arg : l;
 	return l;
 }
 
@@ -69,6 +115,22 @@ void
 log_free(struct log *l)
 {
 	free(l);
+}
+
+bool
+log_is_journal(const char *stream, int fd)
+{
+	unsigned long long device, inode;
+	struct stat found;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(fd, &found) == 0 && found.st_dev == device && found.st_ino == inode;
+}
+
+void
+log_for_journal(struct log *l)
+{
+	l->for_journal = true;
 }
 
 void
@@ -119,7 +181,8 @@ write_line(struct log *l, enum log_level level, uint64_t left_out, const char *f
 	if (left_out)
 		snprintf(tail, sizeof(tail), " (%llu more like it left out)",
 		    (unsigned long long)left_out);
-	n = (size_t)snprintf(line, sizeof(line), "%s: ", words[level]);
+	n = (size_t)snprintf(
+	    line, sizeof(line), "%s%s: ", priority(l, level), words[level]);
 	vsnprintf(line + n, sizeof(line) - n - strlen(tail), format, arguments);
 	make_printable(line);
 	n = strlen(line);

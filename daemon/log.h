@@ -20,6 +20,10 @@ struct log;
 struct log *log_new(
     enum log_level level, void (*write)(void *arg, const char *line), void *arg);
 void log_free(struct log *l);
+/* Whether fd is what the service manager says is connected to its journal: stream is its
+ * JOURNAL_STREAM, or NULL. Then the lines may start with their priority, as <4>. */
+bool log_is_journal(const char *stream, int fd);
+void log_for_journal(struct log *l);
 void log_set_level(struct log *l, enum log_level level);
 bool log_wants(const struct log *l, enum log_level level);
 

@@ -2,8 +2,10 @@
 #include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "process.h"
 #include "server.h"
 
 #define DEFAULT_FILE "/etc/dynamo-metricsd.json"
@@ -26,7 +28,7 @@ static const char help[] =
     "\n"
     "Collect the metrics of this host's worker processes, and answer Prometheus.\n"
     "\n"
-    "  --config FILE   read FILE instead of " DEFAULT_FILE "\n"
+    "  --config FILE   read FILE instead of " DEFAULT_FILE "; -FILE: if it is there\n"
     "  --check-config  say whether the configuration is right, and exit: 0 if it is,\n"
     "                  1 with what is wrong and where\n"
     "  --version       print the version, and exit\n"
@@ -97,6 +99,26 @@ read_arguments(int argc, char **argv, struct arguments *ret, enum exit_status *r
 }
 
 static bool
+is_for_journal(void)
+{
+	return log_is_journal(getenv("JOURNAL_STREAM"), STDERR_FILENO);
+}
+
+static void
+print_error(const char *text)
+{
+	fprintf(stderr, "%sdynamo-metricsd: %s\n", is_for_journal() ? "<3>" : "", text);
+}
+
+static void
+print_warning(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "%sdynamo-metricsd: warning: %s\n", is_for_journal() ? "<4>" : "",
+	    text);
+}
+
+static bool
 is_missing(const struct config_source *source)
 {
 	return source->may_be_missing && access(source->file, F_OK) != 0;
@@ -116,14 +138,16 @@ serve(struct config *config, const struct config_source *source)
 	char error[SERVER_ERROR_TEXT];
 	struct server *s = NULL;
 
+	if (log && is_for_journal())
+		log_for_journal(log);
+	server_hold_signals();
 	log_line(log, LOG_LEVEL_INFO, "config: %s%s", source->file,
 	    is_missing(source) ? " is not there: all is at its default" : "");
 	config_warn(config, source->environment, log_warning, log);
 	server_want_fds(config, log);
-	server_hold_signals();
 	s = server_new(config, source, log, error);
 	if (s == NULL) {
-		fprintf(stderr, "dynamo-metricsd: %s\n", error);
+		print_error(error);
 		goto out;
 	}
 	if (server_run(s) == 0)
@@ -132,13 +156,6 @@ out:
 	server_free(s);
 	log_free(log);
 	return status;
-}
-
-static void
-print_warning(void *arg, const char *text)
-{
-	(void)arg;
-	fprintf(stderr, "dynamo-metricsd: warning: %s\n", text);
 }
 
 /* The configuration is right. */
@@ -151,6 +168,17 @@ say_right(const struct config *config, const struct config_source *source)
 	return fflush(stdout) == 0 ? EXIT_OK : EXIT_ERROR;
 }
 
+/* given NULL: the usual one. */
+static void
+take_file(const char *given, struct config_source *ret)
+{
+	bool optional = given == NULL || given[0] == '-';
+
+	if (given)
+		ret->file = given + optional;
+	ret->may_be_missing = optional && access(ret->file, F_OK) != 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -160,14 +188,12 @@ main(int argc, char **argv)
 	struct config_error error;
 	struct config config;
 
+	process_open_standard();
 	if (!read_arguments(argc, argv, &arguments, &status))
 		return (int)status;
-	if (arguments.config)
-		source.file = arguments.config;
-	else
-		source.may_be_missing = access(DEFAULT_FILE, F_OK) != 0;
+	take_file(arguments.config, &source);
 	if (config_load(&config, &source, &error) != 0) {
-		fprintf(stderr, "dynamo-metricsd: %s\n", error.text);
+		print_error(error.text);
 		return EXIT_ERROR;
 	}
 	mallopt(M_MMAP_THRESHOLD, TABLE_BYTES);

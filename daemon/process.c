@@ -22,14 +22,7 @@
 
 /* The numbers of /proc/PID/stat that are used here, counted from the field behind the
  * process's name, which may hold anything. */
-enum stat_field {
-	STAT_UTIME = 11,
-	STAT_STIME = 12,
-	STAT_START = 19,
-	STAT_VSIZE = 20,
-	STAT_RSS = 21,
-	STAT_FIELDS = 22
-};
+enum stat_field { STAT_START = 19, STAT_VSIZE = 20, STAT_RSS = 21, STAT_FIELDS = 22 };
 
 static ssize_t
 read_whole(const char *path, char *buf, size_t room)
@@ -48,13 +41,11 @@ read_whole(const char *path, char *buf, size_t room)
 
 /* 0 and the fields, or -1: there is no such process, or it is hidden from us. */
 static int
-read_stat(pid_t pid, uint64_t ret[STAT_FIELDS])
+read_stat(const char *path, uint64_t ret[STAT_FIELDS])
 {
-	char path[64];
 	char buf[1024];
 	char *p;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (read_whole(path, buf, sizeof(buf)) <= 0)
 		return -1;
 	p = strrchr(buf, ')');
@@ -69,6 +60,17 @@ read_stat(pid_t pid, uint64_t ret[STAT_FIELDS])
 		p++;
 	}
 	return 0;
+}
+
+static double
+cpu_seconds(void)
+{
+	struct rusage used;
+
+	if (getrusage(RUSAGE_SELF, &used) != 0)
+		return 0;
+	return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+	       (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 static double
@@ -118,13 +120,13 @@ process_figures(struct process_figures *ret)
 	struct rlimit files;
 	double ticks = (double)sysconf(_SC_CLK_TCK);
 
-	*ret = (struct process_figures){ .open_fds = count_open_fds() };
+	*ret = (struct process_figures){ .open_fds = count_open_fds(),
+		.cpu_seconds = cpu_seconds() };
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
 		ret->max_fds =
 		    files.rlim_cur == RLIM_INFINITY ? INFINITY : (double)files.rlim_cur;
-	if (read_stat(getpid(), stat) != 0)
+	if (read_stat("/proc/self/stat", stat) != 0)
 		return;
-	ret->cpu_seconds = (double)(stat[STAT_UTIME] + stat[STAT_STIME]) / ticks;
 	ret->virtual_bytes = (double)stat[STAT_VSIZE];
 	ret->resident_bytes = (double)stat[STAT_RSS] * (double)sysconf(_SC_PAGESIZE);
 	ret->start_time_seconds = boot_time_seconds() + (double)stat[STAT_START] / ticks;
@@ -168,12 +170,33 @@ ask_socket_for_pidfd(int socket, struct process_peer *p)
 	p->gone = errno == ESRCH || errno == EINVAL;
 }
 
+/* Whether /proc has the numbers that the kernel gives this process. A container's may be
+ * that of another namespace: who has a number there is somebody else. */
+static bool
+proc_is_ours(void)
+{
+	static const char title[] = "\nNSpid:\t";
+	char text[4096];
+	char *numbers, *end;
+
+	if (read_whole("/proc/self/status", text, sizeof(text)) <= 0)
+		return false;
+	numbers = strstr(text, title);
+	/* The first one is /proc's. More of them: those of namespaces inside that one. */
+	return numbers &&
+	       strtol(numbers + sizeof(title) - 1, &end, 10) == (long)getpid() &&
+	       *end == '\n';
+}
+
 static uint64_t
 start_of(pid_t pid)
 {
 	uint64_t stat[STAT_FIELDS];
+	char path[64];
 
-	return pid > 0 && read_stat(pid, stat) == 0 ? stat[STAT_START] : 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	return pid > 0 && proc_is_ours() && read_stat(path, stat) == 0 ? stat[STAT_START]
+								       : 0;
 }
 
 int
@@ -197,6 +220,20 @@ process_peer_of(int socket, struct process_peer *ret)
 		p.start = 0;
 	*ret = p;
 	return 0;
+}
+
+void
+process_open_standard(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+		if (fd < 0)
+			fd = open("/", O_RDONLY | O_DIRECTORY);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 bool

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* This process, as Prometheus' process_* metrics want it; 0 where /proc says nothing. */
+/* This process, as Prometheus' process_* metrics want it; 0: there is no /proc to say. */
 struct process_figures {
 	double cpu_seconds;
 	double open_fds;
@@ -31,6 +31,12 @@ double process_listed_fds(void);
  * allows. Returns the soft limit then.
  */
 uint64_t process_want_fds(uint64_t wanted);
+
+/*
+ * Make the descriptors 0, 1 and 2 something, where they are nothing: what is opened later
+ * would get their numbers, and whatever is printed.
+ */
+void process_open_standard(void);
 
 /* This boot of the machine. False if the kernel does not say. */
 #define PROCESS_BOOT_BYTES 16

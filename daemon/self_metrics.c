@@ -117,14 +117,14 @@ const struct self_row self_table[SELF_END] = {
 	    "Limit of file descriptors of the daemon", { 0 }, { 0 }, { 0 }, NULL, false },
 	[SELF_PROCESS_OPEN_FDS] = { "process_open_fds", MESSAGE_GAUGE,
 	    "File descriptors that the daemon has open", { 0 }, { 0 }, { 0 }, NULL,
-	    false },
+	    true },
 	[SELF_PROCESS_RESIDENT] = { "process_resident_memory_bytes", MESSAGE_GAUGE,
-	    "Resident memory of the daemon", { 0 }, { 0 }, { 0 }, NULL, false },
+	    "Resident memory of the daemon", { 0 }, { 0 }, { 0 }, NULL, true },
 	[SELF_PROCESS_START_TIME] = { "process_start_time_seconds", MESSAGE_GAUGE,
 	    "Start of the daemon in seconds since 1970", { 0 }, { 0 }, { 0 }, NULL,
-	    false },
+	    true },
 	[SELF_PROCESS_VIRTUAL] = { "process_virtual_memory_bytes", MESSAGE_GAUGE,
-	    "Virtual memory of the daemon", { 0 }, { 0 }, { 0 }, NULL, false },
+	    "Virtual memory of the daemon", { 0 }, { 0 }, { 0 }, NULL, true },
 };
 
 struct self_family {

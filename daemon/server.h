@@ -29,14 +29,14 @@ struct server *server_new(struct config *config, const struct config_source *sou
  * Let SIGTERM, SIGINT and SIGHUP wait: before server_new(), so that one that comes early
  * does not end the process. server_run() takes them, and lets them wait again at its end.
  * And from then on SIGXFSZ is ignored: a file that may not grow is a write that failed.
- * SIGCHLD is at its default, whoever started the process.
+ * SIGPIPE too: who reads the log may be gone. SIGCHLD is at its default, whoever started
+ * the process, and server_run() buries all its children: process 1 is given orphans.
  */
 void server_hold_signals(void);
 
 /*
  * Serve until SIGTERM or SIGINT: then listen no more, answer what was read, and return;
- * at the second one, at once. SIGHUP reloads the configuration, SIGPIPE does nothing
- * ever. Signals are the process's, so this is for programs that are nothing but a daemon.
+ * at the second one, at once. SIGHUP reloads the configuration. Signals are the process's, so this is for programs that are nothing but a daemon.
  * 0, or -1 when the loop failed or memory is out.
  */
 int server_run(struct server *s);

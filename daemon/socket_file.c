@@ -66,7 +66,7 @@ is_at(int fd, const char *path)
 
 /* The locked file of s->lock_path. */
 static int
-take_lock(struct socket_file *s, struct sentence *e)
+take_lock(struct socket_file *s, const char *variable, struct sentence *e)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		int fd = open(
@@ -79,8 +79,8 @@ take_lock(struct socket_file *s, struct sentence *e)
 			close(fd);
 			return fail(e,
 			    "another dynamo-metricsd has %s: stop it, or give this one "
-			    "another address (DYN_METRICSD_ADDRESS)",
-			    s->path);
+			    "another address (%s)",
+			    s->path, variable);
 		}
 		if (is_at(fd, s->lock_path)) {
 			s->lock = fd;
@@ -118,7 +118,7 @@ probe(const char *path)
 
 /* Make sure that nothing is at the path, or say why something is left there. */
 static int
-clear_path(const char *path, struct sentence *e)
+clear_path(const char *path, const char *variable, struct sentence *e)
 {
 	struct stat st;
 	int result;
@@ -130,14 +130,14 @@ clear_path(const char *path, struct sentence *e)
 	if (!S_ISSOCK(st.st_mode))
 		return fail(e,
 		    "%s is not a socket: it is left alone; move it away, or "
-		    "give another address (DYN_METRICSD_ADDRESS)",
-		    path);
+		    "give another address (%s)",
+		    path, variable);
 	result = probe(path);
 	if (result == 0 || result == EAGAIN)
 		return fail(e,
 		    "another server answers at %s: stop it, or give this one "
-		    "another address (DYN_METRICSD_ADDRESS)",
-		    path);
+		    "another address (%s)",
+		    path, variable);
 	if (result != ECONNREFUSED)
 		return fail(e,
 		    "the socket %s is left alone, since nobody knows if it is "
@@ -207,8 +207,8 @@ socket_file_wait(const char *path, unsigned ms)
 }
 
 int
-socket_file_open(
-    struct socket_file *ret, const char *path, char *error, size_t error_room)
+socket_file_open(struct socket_file *ret, const char *path, const char *variable,
+    char *error, size_t error_room)
 {
 	struct socket_file s = SOCKET_FILE_NONE;
 	struct sentence e = { error, error_room };
@@ -219,15 +219,29 @@ socket_file_open(
 		fail(&e, "memory is out");
 		goto fail;
 	}
-	if (make_folder(path, &e) != 0 || take_lock(&s, &e) != 0)
+	if (make_folder(path, &e) != 0 || take_lock(&s, variable, &e) != 0)
 		goto fail;
-	if (clear_path(path, &e) != 0 || bind_and_listen(&s, &e) != 0)
+	if (clear_path(path, variable, &e) != 0 || bind_and_listen(&s, &e) != 0)
 		goto fail;
 	*ret = s;
 	return 0;
 fail:
 	socket_file_close(&s);
 	return -1;
+}
+
+bool
+socket_file_path(int fd, char out[SOCKET_FILE_PATH])
+{
+	struct sockaddr_un a = { 0 };
+	socklen_t n = sizeof(a);
+
+	if (getsockname(fd, (struct sockaddr *)&a, &n) != 0 || a.sun_family != AF_UNIX ||
+	    a.sun_path[0] != '/')
+		return false;
+	/* A path of full length has no end. */
+	snprintf(out, SOCKET_FILE_PATH, "%.*s", (int)sizeof(a.sun_path), a.sun_path);
+	return true;
 }
 
 int

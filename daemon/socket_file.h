@@ -13,8 +13,12 @@
 #ifndef SOCKET_FILE_H
 #define SOCKET_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* Room for the path of a Unix socket, with its end. */
+#define SOCKET_FILE_PATH 109
 
 struct socket_file {
 	char *path;
@@ -30,16 +34,19 @@ struct socket_file {
 /*
  * Listen at a path (at most 107 bytes), with mode 0660. A missing parent folder is made,
  * with mode 0750. 0, and *ret is to be given to socket_file_close(); or -1 with a
- * sentence in error and *ret untouched.
+ * sentence in error, which names the variable that sets another path, and *ret untouched.
  */
-int socket_file_open(
-    struct socket_file *ret, const char *path, char *error, size_t error_room);
+int socket_file_open(struct socket_file *ret, const char *path, const char *variable,
+    char *error, size_t error_room);
 
 /*
  * Wait until nobody holds a path, or until about ms have passed. A process that was just
  * killed may have a child that holds what it held for a moment more.
  */
 void socket_file_wait(const char *path, unsigned ms);
+
+/* The path that a socket is bound to; false if it is no Unix socket, or at no path. */
+bool socket_file_path(int fd, char out[SOCKET_FILE_PATH]);
 
 /* Take the listening socket's descriptor; closing it is the caller's from now on. */
 int socket_file_take(struct socket_file *s);

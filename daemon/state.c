@@ -168,6 +168,12 @@ state_set_options(struct state *s)
 }
 
 void
+state_bury(struct state *s)
+{
+	disk_bury(s->disk);
+}
+
+void
 state_stop(struct state *s)
 {
 	persist_stop(s->persist, turn_ms(s->turn));

@@ -40,6 +40,8 @@ uint64_t state_due_ms(const struct state *s, uint64_t now_ms);
 bool state_is_behind(const struct state *s);
 /* The configuration has changed. */
 void state_set_options(struct state *s);
+/* A child of this process has ended: see disk_bury(). */
+void state_bury(struct state *s);
 /* The last of it; nothing may be applied afterwards. */
 void state_stop(struct state *s);
 

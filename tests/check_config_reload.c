@@ -10,10 +10,20 @@
 #include "log.h"
 #include "suite.h"
 
-#define TABLE_BEGIN "<!-- keys: `make docs` writes this table -->\n"
-#define TABLE_END   "<!-- end of keys -->\n"
-#define PAGE	    "docs/configuration.md"
-#define SHIPPED	    "conf/dynamo-metricsd.json"
+#define SHIPPED "conf/dynamo-metricsd.json"
+#define PAGES	2
+
+/* What is between two lines of these pages is written by `make docs`. */
+static const struct page {
+	const char *path;
+	const char *begin, *end;
+	void (*print)(struct strbuf *out);
+} pages[PAGES] = {
+	{ "docs/configuration.md", "<!-- keys: `make docs` writes this table -->\n",
+	    "<!-- end of keys -->\n", config_print_table },
+	{ "docs/man/dynamo-metricsd.json.5", ".\\\" keys: make docs writes these lines\n",
+	    ".\\\" end of keys\n", config_print_manual },
+};
 
 /* ---- Reloading --------------------------------------------------------- */
 
@@ -296,33 +306,34 @@ START_TEST(the_shipped_file_has_every_key_at_its_default)
 }
 END_TEST
 
-/* The page with the table as it should be, to be freed; NULL: it lacks the lines around.
+/* The page with the keys as they should be, to be freed; NULL: it lacks the lines around.
  */
 static char *
-page_with_table(const char *page)
+with_keys(const struct page *page, const char *text)
 {
-	const char *begin = page ? strstr(page, TABLE_BEGIN) : NULL;
-	const char *rest = begin ? strstr(begin, TABLE_END) : NULL;
+	const char *begin = text ? strstr(text, page->begin) : NULL;
+	const char *rest = begin ? strstr(begin, page->end) : NULL;
 	struct strbuf out = STRBUF_EMPTY;
 
 	if (rest == NULL)
 		return NULL;
-	strbuf_add(&out, page, (size_t)(begin - page) + strlen(TABLE_BEGIN));
-	config_print_table(&out);
+	strbuf_add(&out, text, (size_t)(begin - text) + strlen(page->begin));
+	page->print(&out);
 	strbuf_adds(&out, rest);
 	return out.at;
 }
 
-START_TEST(the_page_has_the_table_of_keys)
+START_TEST(a_page_has_all_keys_as_they_are)
 {
-	char *page = read_text(PAGE);
-	char *expected = page_with_table(page);
+	char *text = read_text(pages[_i].path);
+	char *expected = with_keys(&pages[_i], text);
 
 	ck_assert_ptr_nonnull(expected);
-	ck_assert_msg(strcmp(page, expected) == 0,
-	    PAGE " is not what the table of keys says: `make docs` writes it");
+	ck_assert_msg(strcmp(text, expected) == 0,
+	    "%s is not what the table of keys says: `make docs` writes it",
+	    pages[_i].path);
 	free(expected);
-	free(page);
+	free(text);
 }
 END_TEST
 
@@ -335,22 +346,32 @@ replace(const char *path, const char *text)
 	return f && fclose(f) == 0 && written;
 }
 
+static bool
+write_page(const struct page *page)
+{
+	char *text = read_text(page->path);
+	char *wanted = with_keys(page, text);
+	bool done = replace(page->path, wanted);
+
+	free(wanted);
+	free(text);
+	return done;
+}
+
 /* What `make docs` does. */
 static int
 write_all(void)
 {
 	struct strbuf defaults = STRBUF_EMPTY;
-	char *page = read_text(PAGE);
-	char *text = page_with_table(page);
 	bool done;
 
 	config_print_defaults(&defaults);
-	done = replace(SHIPPED, defaults.at) && replace(PAGE, text);
+	done = replace(SHIPPED, defaults.at);
+	for (size_t i = 0; i < PAGES; i++)
+		done = write_page(&pages[i]) && done;
 	if (!done)
-		perror(SHIPPED ", " PAGE);
+		perror("docs/ or conf/");
 	strbuf_free(&defaults);
-	free(text);
-	free(page);
 	return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -440,7 +461,7 @@ main(void)
 	tcase_add_loop_test(t, what_is_odd_in_the_environment_is_said, 0,
 	    sizeof(warnings) / sizeof(warnings[0]));
 	tcase_add_test(t, the_shipped_file_has_every_key_at_its_default);
-	tcase_add_test(t, the_page_has_the_table_of_keys);
+	tcase_add_loop_test(t, a_page_has_all_keys_as_they_are, 0, PAGES);
 	tcase_add_test(t, loading_without_memory_fails_with_a_sentence);
 	tcase_add_test(t, reloading_without_memory_keeps_the_old_one);
 	suite_add_tcase(s, t);

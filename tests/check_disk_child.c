@@ -227,6 +227,52 @@ START_TEST(a_child_that_fails_says_why)
 }
 END_TEST
 
+/* A child that has ended, and that nobody has waited for. */
+static pid_t
+a_stranger(void)
+{
+	pid_t pid = fork();
+	siginfo_t info;
+
+	if (pid == 0)
+		_exit(0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	return pid;
+}
+
+static bool
+is_buried(pid_t pid)
+{
+	siginfo_t info;
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 &&
+	       errno == ECHILD;
+}
+
+START_TEST(strangers_are_buried_and_the_child_is_waited_for)
+{
+	struct disk_child child;
+	struct disk_result result;
+	pid_t before = a_stranger(), after;
+	siginfo_t info;
+
+	open_both();
+	disk_bury(d);
+	ck_assert(is_buried(before));
+	before = a_stranger();
+	ck_assert_int_eq(d->spawn(d->arg, stay, NULL, &child), 0);
+	after = a_stranger();
+	kill(child.pid, SIGKILL);
+	ck_assert_int_eq(waitid(P_PID, (id_t)child.pid, &info, WEXITED | WNOWAIT), 0);
+	disk_bury(d);
+	ck_assert(!is_buried(child.pid));
+	ck_assert_int_eq(wait_for(&child, &result), DISK_CHILD_FAILED);
+	ck_assert_str_eq(result.why, "the process that wrote it was killed by signal 9");
+	ck_assert(is_buried(before));
+	ck_assert(is_buried(after));
+}
+END_TEST
+
 START_TEST(a_child_can_be_killed)
 {
 	struct disk_child child;
@@ -322,6 +368,7 @@ main(void)
 	tcase_add_test(c, a_child_that_dies_while_it_waits_has_failed);
 	tcase_add_test(c, what_a_child_holds_is_there_until_it_ends);
 	tcase_add_loop_test(c, a_child_that_fails_says_why, 0, 3);
+	tcase_add_test(c, strangers_are_buried_and_the_child_is_waited_for);
 	tcase_add_test(c, a_child_can_be_killed);
 	tcase_add_test(c, a_child_ends_with_its_parent_and_holds_no_lock);
 	tcase_add_test(c, without_room_for_a_process_there_is_no_child);

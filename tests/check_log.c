@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -36,6 +37,45 @@ START_TEST(a_line_has_its_level_in_front)
 	log_line(l, LOG_LEVEL_DEBUG, "c");
 	ck_assert_str_eq(lines.last, "debug: c");
 	log_free(l);
+}
+END_TEST
+
+START_TEST(a_line_for_the_journal_has_its_priority_in_front)
+{
+	struct lines lines = { 0 };
+	struct log *l = log_new(LOG_LEVEL_DEBUG, keep, &lines);
+
+	log_for_journal(l);
+	log_line(l, LOG_LEVEL_ERROR, "file: not read: %s", "no\n<0>");
+	ck_assert_str_eq(lines.last, "<3>error: file: not read: no?<0>");
+	log_line(l, LOG_LEVEL_WARNING, "a");
+	ck_assert_str_eq(lines.last, "<4>warning: a");
+	log_line(l, LOG_LEVEL_INFO, "b");
+	ck_assert_str_eq(lines.last, "<6>info: b");
+	log_line(l, LOG_LEVEL_DEBUG, "c");
+	ck_assert_str_eq(lines.last, "<7>debug: c");
+	log_free(l);
+}
+END_TEST
+
+START_TEST(the_journal_is_known_by_its_file)
+{
+	struct stat found;
+	char stream[64];
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(fstat(ends[1], &found), 0);
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)found.st_dev,
+	    (uintmax_t)found.st_ino);
+	ck_assert(log_is_journal(stream, ends[1]));
+	ck_assert(!log_is_journal(stream, STDIN_FILENO));
+	ck_assert(!log_is_journal(stream, -1));
+	ck_assert(!log_is_journal(NULL, ends[1]));
+	ck_assert(!log_is_journal("", ends[1]));
+	ck_assert(!log_is_journal("8", ends[1]));
+	close(ends[0]);
+	close(ends[1]);
 }
 END_TEST
 
@@ -202,6 +242,8 @@ main(void)
 	TCase *t = tcase_create("log");
 
 	tcase_add_test(t, a_line_has_its_level_in_front);
+	tcase_add_test(t, a_line_for_the_journal_has_its_priority_in_front);
+	tcase_add_test(t, the_journal_is_known_by_its_file);
 	tcase_add_test(t, a_line_below_the_level_is_not_written);
 	tcase_add_test(t, no_log_is_a_log_that_writes_nothing);
 	tcase_add_test(t, a_line_stays_one_line);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be said of a process by its number and its start. */
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -122,6 +125,64 @@ START_TEST(a_boot_and_a_namespace_have_identities)
 }
 END_TEST
 
+/* Number 1 of a new namespace: to what is still the old one's /proc, that is another. */
+static int
+peer_with_another_proc(void)
+{
+	struct process_peer peer;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 ||
+	    process_peer_of(pair[0], &peer) != 0)
+		return 2;
+	process_peer_close(&peer);
+	return getpid() == 1 && peer.pid == 1 && peer.start == 0 &&
+		       process_life(1, start_of(1)) == PROCESS_UNKNOWN
+		   ? 0
+		   : 1;
+}
+
+START_TEST(who_has_the_number_in_another_namespace_is_a_stranger)
+{
+	int status = -1;
+	pid_t pid;
+
+	if (suite_is_under_valgrind() || unshare(CLONE_NEWPID) != 0)
+		return; /* no right to make one */
+	pid = fork();
+	if (pid == 0)
+		_exit(peer_with_another_proc());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* Of those from 0 to 2 that are closed, by their bits. */
+static int
+streams_without(int closed)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (closed & 1 << fd)
+			close(fd);
+	process_open_standard();
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			return 1;
+	return closed ? dup(0) < 3 : 0;
+}
+
+START_TEST(what_is_opened_later_is_no_standard_stream)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0)
+		_exit(streams_without(_i));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -134,6 +195,8 @@ main(void)
 	tcase_add_test(c, nothing_is_said_of_what_was_not_seen);
 	tcase_add_test(c, open_descriptors_are_counted_in_either_way);
 	tcase_add_test(c, a_boot_and_a_namespace_have_identities);
+	tcase_add_test(c, who_has_the_number_in_another_namespace_is_a_stranger);
+	tcase_add_loop_test(c, what_is_opened_later_is_no_standard_stream, 0, 8);
 	suite_add_tcase(suite, c);
 	return suite_run(suite);
 }

@@ -28,7 +28,7 @@ compete(const char *path, struct shared *shared)
 		char error[256];
 		int now;
 
-		if (socket_file_open(&s, path, error, sizeof(error)) != 0)
+		if (socket_file_open(&s, path, "VARIABLE", error, sizeof(error)) != 0)
 			continue;
 		now = atomic_fetch_add(&shared->holders, 1) + 1;
 		if (now > shared->most)
@@ -75,10 +75,10 @@ START_TEST(the_lock_of_a_dead_holder_is_free)
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/socket", folder);
 	if (fork() == 0)
-		_exit(socket_file_open(&s, path, error, sizeof(error)) != 0);
+		_exit(socket_file_open(&s, path, "VARIABLE", error, sizeof(error)) != 0);
 	wait(&status);
 	ck_assert_int_eq(status, 0);
-	ck_assert_int_eq(socket_file_open(&s, path, error, sizeof(error)), 0);
+	ck_assert_int_eq(socket_file_open(&s, path, "VARIABLE", error, sizeof(error)), 0);
 	socket_file_close(&s);
 	ck_assert_int_eq(rmdir(folder), 0);
 }
@@ -97,16 +97,16 @@ START_TEST(a_lock_that_is_let_go_soon_is_waited_for)
 	socket_file_wait(path, 60000); /* nobody has it: at once */
 	ck_assert_int_eq(pipe(taken), 0);
 	if (fork() == 0) {
-		if (socket_file_open(&s, path, error, sizeof(error)) != 0 ||
+		if (socket_file_open(&s, path, "VARIABLE", error, sizeof(error)) != 0 ||
 		    write(taken[1], "", 1) != 1)
 			_exit(1);
 		usleep(100000);
 		_exit(0);
 	}
 	ck_assert_int_eq(read(taken[0], &byte, 1), 1);
-	ck_assert_int_ne(socket_file_open(&s, path, error, sizeof(error)), 0);
+	ck_assert_int_ne(socket_file_open(&s, path, "VARIABLE", error, sizeof(error)), 0);
 	socket_file_wait(path, 60000);
-	ck_assert_int_eq(socket_file_open(&s, path, error, sizeof(error)), 0);
+	ck_assert_int_eq(socket_file_open(&s, path, "VARIABLE", error, sizeof(error)), 0);
 	/* Held, and not let go: not for ever. */
 	socket_file_wait(path, 20);
 	socket_file_close(&s);

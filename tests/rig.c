@@ -173,6 +173,10 @@ rig_launch(struct rig *r, const struct rig_setting *setting)
 		files.rlim_cur = setting->open_files;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	/* A manager of the tests themselves is not the daemon's. */
+	unsetenv("NOTIFY_SOCKET");
+	if (setting->prepare)
+		setting->prepare(setting->prepare_arg);
 	be_daemon(r, setting);
 }
 

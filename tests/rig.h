@@ -29,6 +29,8 @@ struct rig_setting {
 	const char *file;		/* configuration as JSON, or NULL */
 	const char *const *environment; /* "NAME=value" texts, NULL-terminated, or NULL */
 	unsigned open_files;		/* RLIMIT_NOFILE of the daemon; 0: as it is */
+	void (*prepare)(void *arg);	/* in the daemon's process, before it; or NULL */
+	void *prepare_arg;
 };
 
 /* A folder without a daemon yet. */

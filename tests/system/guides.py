@@ -12,7 +12,7 @@ tree, with what `make install` installs in PATH. What stands in a fence decides 
     json        a message is sent, and has to be taken, or else answered as the json block
                 after it says; a configuration is given to --check-config
     python, js  run
-    yaml        checked by promtool
+    yaml        checked by promtool; `yaml container`: fields of a container in Kubernetes
     (nothing)   what the block before printed, or if it printed nothing, what the daemon's page
                 has of the metrics it names. `...` stands for anything
     text        a picture: nothing is done
@@ -28,6 +28,10 @@ nothing else does:
     dynamo-metricsd   as a daemon: in the background, instead of the one that the page had
     pkill             signals the page's daemon and nobody else
     make              `make test` is what runs this; all else is the real one
+    systemctl         and what else of systemd the README installs with: they know those words and
+                      do nothing. docs/systemd.md has the same block, and is played where systemd is
+                      the real one: tests/service/test_guide.py
+    docker, kubectl   files that they are given have to exist; exec runs the command here
 """
 import json
 import os
@@ -39,6 +43,7 @@ import tempfile
 import textwrap
 import time
 
+import manifests
 from harness import BUILD, DEADLINE_S, SANITIZED, SOURCE, Daemon, clean_environment, wait_for
 
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -47,10 +52,21 @@ HERE = "/* The snippets of this page stand here. */"
 SANITIZERS = ["-fsanitize=" + os.path.basename(BUILD)] if SANITIZED else []
 SECTIONS = {"naming", "labels", "ingest", "http", "limits", "state", "log"}
 
+CONTAINERS = """case $1 in
+build | apply)
+	while [ "$1" != -f ]; do shift; done
+	test -f "$2" ;;
+exec)
+	while [ "${1#dynamo-metrics}" = "$1" ]; do shift; done
+	exec "$@" ;;
+run) ;;
+*) exit 2 ;;
+esac
+"""
 STUBS = {
     "sudo": """exec "$@"
 """,
-    "curl": """port=$(cat http.port)
+    "curl": """port=$(cat http.port 2>/dev/null)
 exec {curl} --connect-to "localhost:8081:127.0.0.1:$port" "$@"
 """,
     "make": """[ "$1" != test ] || exit 0
@@ -59,6 +75,17 @@ exec {make} "$@"
     "pkill": """[ "$*" = "-HUP -x dynamo-metricsd" ] || exit 2
 kill -HUP "$(cat daemon.pid)"
 """,
+    "systemctl": """case $* in
+daemon-reload | 'enable --now dynamo-metricsd.socket dynamo-metricsd-http.socket dynamo-metricsd') ;;
+*) exit 2 ;;
+esac
+""",
+    "systemd-sysusers": """[ "$*" = dynamo-metrics.conf ]
+""",
+    "systemd-tmpfiles": """[ "$*" = '--create dynamo-metrics.conf' ]
+""",
+    "docker": CONTAINERS,
+    "kubectl": CONTAINERS,
     "dynamo-metricsd": """for a; do
 	case $a in --check-config | --help | --version)
 		exec "$DYNM_PREFIX/sbin/dynamo-metricsd" "$@" ;;
@@ -313,7 +340,11 @@ class Player:
             self.run(["node", "block.mjs"])
 
     def play_yaml(self, block, rest):
-        write(self.file("prometheus.yml"), block.text)
+        write(self.file("prometheus.yml"), manifests.without_cluster(block.text, "pods.json"))
+        if "container" in block.words:
+            import yaml  # python3-yaml
+            manifests.check(yaml.safe_load(block.text), manifests.CONTAINER)
+            return
         kind = "rules" if block.text.startswith("groups:") else "config"
         self.run(["promtool", "check", kind, "prometheus.yml"])
         self.printed = ""

@@ -100,12 +100,15 @@ class Daemon:
         return self
 
     def ready(self, path="/health", status=200):
-        """Wait until it answers so."""
+        """Wait until it answers so; at a Unix socket, until it is there."""
+        host = self.environment.get("DYN_SYSTEM_HOST", "")
 
         def answers():
             if self.process.poll() is not None:
                 raise AssertionError(
                     f"the daemon ended with {self.process.returncode}: {self.log()}")
+            if host.startswith("unix:"):
+                return os.path.exists(host.removeprefix("unix:"))
             try:
                 with open(self.port_file, encoding="ascii") as file:
                     self.port = int(file.read())

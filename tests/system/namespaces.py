@@ -69,3 +69,16 @@ class Namespace:
         kill(self.init)
         self.process.wait()
         wait_for("the end of the namespace", lambda: not os.path.exists(f"/proc/{self.init}"))
+
+
+def runs(pid, program):
+    """The process, as soon as it runs a program of this name."""
+
+    def is_it():
+        try:
+            return os.path.basename(os.readlink(f"/proc/{pid}/exe")) == os.path.basename(program)
+        except FileNotFoundError:
+            return False
+
+    wait_for(f"process {pid} to run {program}", is_it)
+    return pid

@@ -1,14 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """make install: a program outside the tree builds and runs against what was installed,
 and make uninstall leaves nothing behind."""
+import glob
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 from harness import BUILD, SANITIZED, SOURCE, SystemTest, clean_environment
 
 CC = os.environ.get("CC") or "cc"
+# Under PREFIX, besides the manual.
+INSTALLED = ("bin/dynamo-metricsctl", "include/dynamo/metrics.h", "lib/libdynamo-metrics.a",
+    "lib/libdynamo-metrics.so", "lib/libdynamo-metrics.so.0", "lib/pkgconfig/dynamo-metrics.pc",
+    "lib/systemd/system/dynamo-metricsd-http.socket",
+    "lib/systemd/system/dynamo-metricsd.service", "lib/systemd/system/dynamo-metricsd.socket",
+    "lib/systemd/system/dynamo-metricsd@.service", "lib/sysusers.d/dynamo-metrics.conf",
+    "lib/tmpfiles.d/dynamo-metrics.conf", "sbin/dynamo-metricsd",
+    "share/bash-completion/completions/dynamo-metricsctl",
+    "share/doc/dynamo-metricsd/activated.conf", "share/doc/dynamo-metricsd/hardened.conf",
+    "share/zsh/site-functions/_dynamo-metricsctl")
+
+
+def manuals():
+    """The pages, and a link for every name that one has in its NAME section."""
+    found = set()
+    for page in glob.glob(os.path.join(SOURCE, "docs/man/*.[1-8]")):
+        name, section = os.path.basename(page).rsplit(".", 1)
+        with open(page, encoding="utf-8") as file:
+            names = re.findall(r"^\.Nm (\S+)", file.read().split(".Nd")[0], re.MULTILINE)
+        found |= {f"man{section}/{n}.{section}" for n in (name, *names)}
+    return sorted(found)
 
 
 def readme_blocks(language):
@@ -18,9 +42,18 @@ def readme_blocks(language):
 
 @unittest.skipIf(SANITIZED, "a sanitized library needs a sanitized program")
 class Installed(SystemTest):
-    def make(self, target, root, prefix):
-        done = subprocess.run(["make", "-s", "-C", SOURCE, f"BUILD={BUILD}",
-            f"DESTDIR={root}", f"PREFIX={prefix}", target],
+    @classmethod
+    def setUpClass(cls):
+        """What was built, to be built for other folders: others install it at the same time."""
+        folder = tempfile.mkdtemp(prefix="dynm-")
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.build = os.path.join(folder, os.path.basename(BUILD))
+        shutil.copytree(BUILD, cls.build, symlinks=True,
+            ignore=lambda path, names: ["tests"] if path == BUILD else [])
+
+    def make(self, target, root, prefix, *more):
+        done = subprocess.run(["make", "-s", "-C", SOURCE, f"BUILD={self.build}",
+            f"DESTDIR={root}", f"PREFIX={prefix}", *more, target],
             capture_output=True, encoding="utf-8", env=clean_environment())
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
@@ -42,12 +75,9 @@ class Installed(SystemTest):
         before = self.tree(root)
         self.make("install", root, prefix)
         self.assertEqual(self.tree(root), sorted([
-            "/etc/dynamo-metricsd.json", f"{prefix}/bin/dynamo-metricsctl",
-            f"{prefix}/include/dynamo/metrics.h", f"{prefix}/lib/libdynamo-metrics.a",
-            f"{prefix}/lib/libdynamo-metrics.so", f"{prefix}/lib/libdynamo-metrics.so.0",
-            f"{prefix}/lib/pkgconfig/dynamo-metrics.pc", f"{prefix}/sbin/dynamo-metricsd",
-            f"{prefix}/share/bash-completion/completions/dynamo-metricsctl",
-            f"{prefix}/share/zsh/site-functions/_dynamo-metricsctl"]))
+            "/etc/dynamo-metricsd.json", "/etc/default/dynamo-metricsd",
+            *(f"{prefix}/{path}" for path in INSTALLED),
+            *(f"{prefix}/share/man/{path}" for path in manuals())]))
         [program] = readme_blocks("c")
         daemon = self.daemon()
         worker = self.compile(root, prefix, program)
@@ -62,15 +92,61 @@ class Installed(SystemTest):
 
     def test_keeps_a_changed_configuration(self):
         root = self.folder()
-        config = os.path.join(root, "etc", "dynamo-metricsd.json")
-        os.makedirs(os.path.dirname(config))
-        with open(config, "w", encoding="ascii") as file:
-            file.write('{"naming": "seed"}\n')
+        changed = {"etc/dynamo-metricsd.json": '{"naming": "seed"}\n',
+            "etc/default/dynamo-metricsd": "DYN_SYSTEM_PORT=9464\n"}
+        for path, text in changed.items():
+            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+            with open(os.path.join(root, path), "w", encoding="ascii") as file:
+                file.write(text)
         self.make("install", root, "/usr")
         self.make("uninstall", root, "/usr")
-        with open(config, encoding="ascii") as file:
-            self.assertEqual(file.read(), '{"naming": "seed"}\n')
-        self.assertEqual(self.tree(root), ["/etc/dynamo-metricsd.json"])
+        for path, text in changed.items():
+            self.assertEqual(self.read(root, path), text)
+        self.assertEqual(self.tree(root), sorted(f"/{path}" for path in changed))
+
+    def test_keeps_the_state(self):
+        root = self.folder()
+        os.makedirs(f"{root}/var/lib/dynamo-metricsd")
+        with open(f"{root}/var/lib/dynamo-metricsd/snapshot", "w", encoding="ascii"):
+            pass
+        self.make("install", root, "/usr")
+        self.make("uninstall", root, "/usr")
+        self.assertEqual(self.tree(root), ["/var/lib/dynamo-metricsd/snapshot"])
+
+    def test_can_be_repeated_and_puts_each_kind_where_it_is_told_to(self):
+        root = self.folder()
+        places = {"BINDIR": "/a/bin", "SBINDIR": "/a/sbin", "LIBDIR": "/b/lib64",
+            "INCLUDEDIR": "/c", "DATADIR": "/d", "MANDIR": "/e", "DOCDIR": "/f",
+            "SYSCONFDIR": "/g", "UNITDIR": "/h", "SYSUSERSDIR": "/i", "TMPFILESDIR": "/j"}
+        for _ in range(2):
+            self.make("install", root, "/usr", *(f"{k}={v}" for k, v in places.items()))
+        tree = self.tree(root)
+        self.assertEqual([path for path in tree if path.startswith("/usr")], [])
+        for path in ("/a/bin/dynamo-metricsctl", "/a/sbin/dynamo-metricsd",
+                "/b/lib64/libdynamo-metrics.so", "/b/lib64/pkgconfig/dynamo-metrics.pc",
+                "/c/dynamo/metrics.h", "/d/zsh/site-functions/_dynamo-metricsctl",
+                "/e/man8/dynamo-metricsd.8", "/f/hardened.conf", "/g/dynamo-metricsd.json",
+                "/g/default/dynamo-metricsd", "/h/dynamo-metricsd.service",
+                "/i/dynamo-metrics.conf", "/j/dynamo-metrics.conf"):
+            self.assertIn(path, tree)
+        self.assertIn("EnvironmentFile=-/g/default/dynamo-metricsd\n",
+            self.read(root, "h/dynamo-metricsd.service"))
+
+    def test_has_units_that_run_what_was_installed(self):
+        root, prefix = self.folder(), "/opt/dynm"
+        self.make("install", root, prefix)
+        for name in ("dynamo-metricsd.service", "dynamo-metricsd@.service"):
+            unit = self.read(root, f"opt/dynm/lib/systemd/system/{name}")
+            run = re.findall(r"^Exec\w+=(\S*dynamo\S*)", unit, re.MULTILINE)
+            self.assertGreater(len(run), 1)
+            self.assertEqual(set(run), {f"{prefix}/sbin/dynamo-metricsd"})
+        for path in self.tree(root):
+            if path.startswith((f"{prefix}/lib/systemd", f"{prefix}/share/doc")):
+                self.assertNotIn("/usr/sbin/dynamo", self.read(root, path[1:]), path)
+
+    def read(self, root, path):
+        with open(os.path.join(root, path), encoding="utf-8") as file:
+            return file.read()
 
     def tree(self, root):
         return sorted(os.path.join(path, name)[len(root):]

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the service manager is told, and when. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "manager.h"
+#include "service.h"
+#include "suite.h"
+
+#define ADD_TWO \
+	"{\"metrics\":[{\"name\":\"a\",\"type\":\"counter\",\"inc\":1}," \
+	"{\"name\":\"b\",\"type\":\"gauge\",\"set\":1}]}"
+#define WATCHDOG_US 100000
+
+static const struct service_figures none, some = { 3, 120 };
+
+static void
+hear(const struct manager *m, const char *text)
+{
+	ck_assert_str_eq(manager_hear(m), text);
+}
+
+/* ---- At which time: a service by itself --------------------------------- */
+
+/* The manager of this process. */
+static void
+begin(struct service *s, struct manager *m, struct rig *r, uint64_t watchdog_us)
+{
+	rig_make(r);
+	manager_make(m, r);
+	m->watchdog_us = watchdog_us;
+	manager_prepare(m);
+	service_begin(s);
+}
+
+static void
+end(struct service *s, struct manager *m, struct rig *r)
+{
+	service_end(s);
+	manager_remove(m);
+	rig_remove(r, NULL);
+}
+
+START_TEST(nothing_is_ever_due_without_a_manager)
+{
+	struct service s;
+
+	unsetenv("NOTIFY_SOCKET");
+	setenv("WATCHDOG_USEC", "1000", 1);
+	service_begin(&s);
+	service_is_ready(&s, "HTTP disabled", &none, 1000);
+	ck_assert_uint_eq(service_due_ms(&s, 1000), UINT64_MAX);
+	service_turn(&s, &some, 90000);
+	ck_assert_uint_eq(service_due_ms(&s, 90000), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(nothing_is_due_while_nothing_changes)
+{
+	struct service s;
+	struct manager m;
+	struct rig r;
+
+	begin(&s, &m, &r, 0);
+	service_is_ready(&s, "HTTP port 8081", &some, 1000);
+	hear(&m, "READY=1\nSTATUS=HTTP port 8081, 3 workers, 120 series");
+	service_turn(&s, &some, 90000);
+	ck_assert_uint_eq(service_due_ms(&s, 90000), UINT64_MAX);
+	ck_assert(!manager_hears(&m));
+	end(&s, &m, &r);
+}
+END_TEST
+
+START_TEST(what_changes_is_said_once_a_second)
+{
+	struct service_figures now = { 0, 0 };
+	struct service s;
+	struct manager m;
+	struct rig r;
+
+	begin(&s, &m, &r, 0);
+	service_is_ready(&s, "HTTP port 1", &now, 1000);
+	hear(&m, "READY=1\nSTATUS=HTTP port 1, 0 workers, 0 series");
+	for (uint64_t ms = 1000; ms < 2000; ms += 100) {
+		now.workers++;
+		service_turn(&s, &now, ms);
+		ck_assert_uint_eq(service_due_ms(&s, ms), 2000 - ms);
+	}
+	ck_assert(!manager_hears(&m));
+	service_turn(&s, &now, 2000);
+	hear(&m, "STATUS=HTTP port 1, 10 workers, 0 series");
+	ck_assert_uint_eq(service_due_ms(&s, 2000), UINT64_MAX);
+	/* It is said at once what comes after a quiet second, */
+	now.series++;
+	service_turn(&s, &now, 3000);
+	hear(&m, "STATUS=HTTP port 1, 10 workers, 1 series");
+	/* and nothing when all is as it was. */
+	now.series++;
+	service_turn(&s, &now, 3100);
+	now.series--;
+	service_turn(&s, &now, 3200);
+	ck_assert_uint_eq(service_due_ms(&s, 3200), UINT64_MAX);
+	service_turn(&s, &now, 9000);
+	ck_assert(!manager_hears(&m));
+	end(&s, &m, &r);
+}
+END_TEST
+
+START_TEST(the_watchdog_is_fed_twice_in_its_time)
+{
+	struct service s;
+	struct manager m;
+	struct rig r;
+
+	begin(&s, &m, &r, 30000000);
+	/* Nobody watches before it is ready. */
+	service_is_ready(&s, "HTTP disabled", &none, 5000);
+	manager_hear(&m);
+	ck_assert_uint_eq(service_due_ms(&s, 5000), 15000);
+	service_turn(&s, &none, 19999);
+	ck_assert_uint_eq(service_due_ms(&s, 19999), 1);
+	ck_assert(!manager_hears(&m));
+	service_turn(&s, &none, 20000);
+	hear(&m, "WATCHDOG=1");
+	ck_assert_uint_eq(service_due_ms(&s, 20000), 15000);
+	/* Late, and on from there. */
+	service_turn(&s, &none, 90000);
+	hear(&m, "WATCHDOG=1");
+	ck_assert_uint_eq(service_due_ms(&s, 90000), 15000);
+	ck_assert(!manager_hears(&m));
+	end(&s, &m, &r);
+}
+END_TEST
+
+START_TEST(a_watchdog_in_less_than_no_time_is_fed_all_the_same)
+{
+	struct service s;
+	struct manager m;
+	struct rig r;
+
+	begin(&s, &m, &r, 1);
+	service_is_ready(&s, "HTTP disabled", &none, 5);
+	manager_hear(&m);
+	ck_assert_uint_eq(service_due_ms(&s, 5), 1);
+	end(&s, &m, &r);
+}
+END_TEST
+
+START_TEST(a_manager_that_takes_no_more_is_not_waited_for)
+{
+	struct service_figures now = { 0, 0 };
+	const char *text;
+	struct service s;
+	struct manager m;
+	struct rig r;
+
+	begin(&s, &m, &r, 2000);
+	/* Its queue is as long as the machine says, hundreds at most. */
+	for (uint64_t ms = 1; ms <= 3000; ms++)
+		service_is_reloading(&s);
+	service_is_ready(&s, "HTTP port 1", &now, 1000);
+	for (uint64_t ms = 1000; ms < 9000; ms += 100)
+		service_turn(&s, &now, ms);
+	ck_assert_uint_eq(service_due_ms(&s, 8900), 1);
+	while (manager_hears(&m)) {
+		text = manager_hear(&m);
+		ck_assert_int_eq(strncmp(text, "RELOADING", 9), 0);
+	}
+	/* It is told that all is ready as soon as it listens again. */
+	ck_assert(!s.is_ready);
+	service_turn(&s, &now, 9900);
+	hear(&m, "WATCHDOG=1");
+	hear(&m, "READY=1\nSTATUS=HTTP port 1, 0 workers, 0 series");
+	now.workers = 1;
+	service_turn(&s, &now, 10900);
+	hear(&m, "WATCHDOG=1");
+	hear(&m, "STATUS=HTTP port 1, 1 workers, 0 series");
+	end(&s, &m, &r);
+}
+END_TEST
+
+START_TEST(what_takes_long_asks_for_more_time)
+{
+	struct service s;
+	struct manager m;
+	struct rig r;
+
+	begin(&s, &m, &r, 0);
+	service_is_loading(&s, 2500);
+	hear(&m, "STATUS=loading what was kept\nEXTEND_TIMEOUT_USEC=2500000");
+	service_is_saving(&s, 3500);
+	hear(&m, "STATUS=writing the last snapshot\nEXTEND_TIMEOUT_USEC=3500000");
+	end(&s, &m, &r);
+}
+END_TEST
+
+/* ---- Of a real daemon --------------------------------------------------- */
+
+static void
+start(struct manager *m, struct rig *r, const char *file)
+{
+	struct rig_setting setting = manager_setting(m);
+
+	setting.file = file;
+	rig_serve(r, &setting);
+}
+
+static void
+stop(struct manager *m, struct rig *r)
+{
+	kill(r->pid, SIGTERM);
+	rig_wait_ended(r);
+	manager_remove(m);
+	rig_remove(r, NULL);
+}
+
+START_TEST(a_life_is_told_in_order)
+{
+	const char *text;
+	struct manager m;
+	char ready[128];
+	struct rig r;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	start(&m, &r, NULL);
+	text = manager_hear(&m);
+	rig_check_says(text, "STATUS=loading what was kept");
+	snprintf(ready, sizeof(ready),
+	    "READY=1\nSTATUS=HTTP port %u, 0 workers, 0 series", r.port);
+	hear(&m, ready);
+	kill(r.pid, SIGTERM);
+	hear(&m, "STOPPING=1\nSTATUS=answering what came before the end");
+	text = manager_hear(&m);
+	rig_check_says(text, "STATUS=writing the last snapshot");
+	rig_wait_ended(&r);
+	ck_assert(!manager_hears(&m));
+	manager_remove(&m);
+	rig_remove(&r, NULL);
+}
+END_TEST
+
+START_TEST(who_is_ready_answers)
+{
+	struct manager m;
+	struct rig r;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	start(&m, &r, NULL);
+	manager_hear_until(&m, "READY=1");
+	rig_count(&r, "n", 1);
+	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 1);
+	stop(&m, &r);
+}
+END_TEST
+
+START_TEST(a_start_that_fails_is_never_ready)
+{
+	struct rig_setting setting;
+	struct manager m;
+	struct rig r;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	setting = manager_setting(&m);
+	rig_write_file(r.socket, "no socket");
+	rig_fail(&r, &setting);
+	while (manager_hears(&m))
+		ck_assert_ptr_null(strstr(manager_hear(&m), "READY"));
+	manager_remove(&m);
+	rig_remove(&r, "ingest.ipc");
+}
+END_TEST
+
+/* It has MONOTONIC_USEC, of now. */
+static void
+hear_reloading(const struct manager *m, uint64_t before_ms)
+{
+	const char *text = manager_hear_until(m, "RELOADING=1\nMONOTONIC_USEC=");
+	uint64_t us = strtoull(strrchr(text, '=') + 1, NULL, 10);
+
+	ck_assert_uint_ge(us / 1000, before_ms);
+	ck_assert_uint_le(us / 1000, rig_now_ms());
+}
+
+START_TEST(a_reload_is_told_and_its_end_too_when_the_file_is_bad)
+{
+	uint64_t before_ms = rig_now_ms();
+	char file[128];
+	struct manager m;
+	struct rig r;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	start(&m, &r, NULL);
+	manager_hear_until(&m, "READY=1");
+	rig_reload(&r, "{\"ingest\": {\"grace_ms\": 1000}}");
+	hear_reloading(&m, before_ms);
+	hear(&m, "READY=1");
+	snprintf(file, sizeof(file), "%s/config", r.folder);
+	rig_write_file(file, "{\"ingest\": {\"grace_ms\": \"x\"}}");
+	kill(r.pid, SIGHUP);
+	hear_reloading(&m, before_ms);
+	hear(&m, "READY=1");
+	rig_wait_logged(&r, "the configuration stays as it was");
+	unlink(file);
+	stop(&m, &r);
+}
+END_TEST
+
+START_TEST(the_status_follows_series)
+{
+	struct manager m;
+	struct rig r;
+	int fd;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	start(&m, &r, NULL);
+	fd = rig_open(&r, SP_REQ);
+	rig_send_text(fd, 1, ADD_TWO);
+	rig_receive_ok(fd, 1);
+	while (strstr(manager_hear(&m), ", 0 workers, 2 series") == NULL)
+		;
+	close(fd);
+	stop(&m, &r);
+}
+END_TEST
+
+START_TEST(the_watchdog_hears_of_a_loop_that_turns_and_of_no_other)
+{
+	struct manager m;
+	struct rig r;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	m.watchdog_us = WATCHDOG_US;
+	start(&m, &r, NULL);
+	for (int i = 0; i < 5; i++)
+		manager_hear_until(&m, "WATCHDOG=1");
+	kill(r.pid, SIGSTOP);
+	/* What was said before is still on its way; then it is quiet. */
+	rig_pause_ms(3 * WATCHDOG_US / 1000);
+	while (manager_hears(&m))
+		manager_hear(&m);
+	rig_pause_ms(3 * WATCHDOG_US / 1000);
+	ck_assert(!manager_hears(&m));
+	kill(r.pid, SIGCONT);
+	manager_hear_until(&m, "WATCHDOG=1");
+	stop(&m, &r);
+}
+END_TEST
+
+START_TEST(the_watchdog_of_another_process_is_not_fed)
+{
+	struct manager m;
+	struct rig r;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	m.watchdog_us = WATCHDOG_US;
+	m.watches_another = true;
+	start(&m, &r, NULL);
+	manager_hear_until(&m, "READY=1");
+	rig_pause_ms(3 * WATCHDOG_US / 1000);
+	ck_assert(!manager_hears(&m));
+	stop(&m, &r);
+}
+END_TEST
+
+START_TEST(a_manager_that_has_gone_does_no_harm)
+{
+	struct manager m;
+	struct rig r;
+
+	rig_make(&r);
+	manager_make(&m, &r);
+	m.watchdog_us = WATCHDOG_US;
+	start(&m, &r, NULL);
+	manager_hear_until(&m, "WATCHDOG=1");
+	manager_remove(&m);
+	rig_pause_ms(2 * WATCHDOG_US / 1000);
+	rig_count(&r, "n", 1);
+	rig_stop(&r);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("service");
+	TCase *t = tcase_create("service");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, nothing_is_ever_due_without_a_manager);
+	tcase_add_test(t, nothing_is_due_while_nothing_changes);
+	tcase_add_test(t, what_changes_is_said_once_a_second);
+	tcase_add_test(t, the_watchdog_is_fed_twice_in_its_time);
+	tcase_add_test(t, a_watchdog_in_less_than_no_time_is_fed_all_the_same);
+	tcase_add_test(t, a_manager_that_takes_no_more_is_not_waited_for);
+	tcase_add_test(t, what_takes_long_asks_for_more_time);
+	tcase_add_test(t, a_life_is_told_in_order);
+	tcase_add_test(t, who_is_ready_answers);
+	tcase_add_test(t, a_start_that_fails_is_never_ready);
+	tcase_add_test(t, a_reload_is_told_and_its_end_too_when_the_file_is_bad);
+	tcase_add_test(t, the_status_follows_series);
+	tcase_add_test(t, the_watchdog_hears_of_a_loop_that_turns_and_of_no_other);
+	tcase_add_test(t, the_watchdog_of_another_process_is_not_fed);
+	tcase_add_test(t, a_manager_that_has_gone_does_no_harm);
+	suite_add_tcase(s, t);
+	return suite_run(s);
+}
