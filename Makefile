@@ -20,7 +20,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 DATADIR    ?= $(PREFIX)/share
 MANDIR     ?= $(DATADIR)/man
 DOCDIR     ?= $(DATADIR)/doc/dynamo-metricsd
-# Where the configuration is put. Without --config the daemon reads that in /etc.
+# Where the configuration is put. The daemon reads that in /etc, or what its unit says.
 SYSCONFDIR ?= /etc
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
@@ -289,6 +289,7 @@ test-system: programs	## the service in a booted systemd, in a container; needs 
 # Docker is not needed, but debootstrap. The Debian is made once, and stays beside the builds.
 IMAGE ?= $(BUILD)/../image
 test-image: programs	## take the steps of deploy/Dockerfile, and run what comes out; needs root
+	@DEPS='$(DEPS)' tests/deps build package
 	@PACKAGES= tests/packages/root $(abspath $(IMAGE))/base
 	@$(test_env) DYNM_IMAGE='$(abspath $(IMAGE))' $(PYTHON) tests/system/run test_image
 
@@ -369,7 +370,7 @@ arm64:	## the unit tests, cross-compiled for arm64, under qemu-user (T=some)
 	@tests/arm64/sysroot $(arm64_root)
 	+@PKG_CONFIG_SYSROOT_DIR=$(arm64_root) PKG_CONFIG_LIBDIR=$(arm64_libs)/pkgconfig \
 		EXCUSED=tests/arm64/excused $(call slowly,4) BUILD=$(ARM64)/build $(arm64_tools) \
-		CPPFLAGS='$(arm64_includes)' LDFLAGS='-L$(arm64_libs) -Wl,-rpath,$(arm64_libs)' \
+		CPPFLAGS='$(arm64_includes)' LDFLAGS='-L$(arm64_libs) -Wl,-rpath,$(arm64_libs),--disable-new-dtags' \
 		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
 		T='$(filter-out $(arm64_left_out),$(CHECKS))' check
 
@@ -421,7 +422,10 @@ format-check:	## fail where the source is not formatted
 $(BUILD)/systemd/%: systemd/% $(BUILD)/places
 	@mkdir -p $(@D)
 	$(call quiet,GEN)sed -e 's|/usr/sbin/dynamo-|$(SBINDIR)/dynamo-|g' \
-		-e 's|/usr/bin/dynamo-|$(BINDIR)/dynamo-|g' -e 's|/etc/d|$(SYSCONFDIR)/d|g' $< > $@
+		-e 's|/usr/bin/dynamo-|$(BINDIR)/dynamo-|g' $(if $(filter-out /etc,$(SYSCONFDIR)),$(elsewhere)) \
+		$< > $@
+elsewhere = -e 's|/etc/d|$(SYSCONFDIR)/d|g' -e \
+	's|^\(Exec[A-Za-z]*=[^ ]*/dynamo-metricsd\)\( --check-config\)*$$|\1 --config -$(SYSCONFDIR)/dynamo-metricsd.json\2|'
 units := $(addprefix $(BUILD)/,$(wildcard systemd/*.service systemd/*.socket))
 drop_ins := $(addprefix $(BUILD)/systemd/,hardened.conf activated.conf)
 
@@ -469,7 +473,7 @@ install: all $(units) $(drop_ins)	## install under DESTDIR and PREFIX (/usr/loca
 	@test -n '$(DESTDIR)' || test ! -d /run/systemd/system || printf '%s\n' \
 		'as a service, with a user of its own:' '  systemd-sysusers dynamo-metrics.conf' \
 		'  systemd-tmpfiles --create dynamo-metrics.conf' '  systemctl daemon-reload' \
-		'  systemctl enable --now dynamo-metricsd.socket dynamo-metricsd-http.socket dynamo-metricsd.service'
+		'  systemctl enable --now dynamo-metricsd'
 
 # A configuration that somebody changed is theirs, and so is the state.
 uninstall:	## remove what install put there; a changed configuration, and the state, stay
@@ -478,7 +482,7 @@ uninstall:	## remove what install put there; a changed configuration, and the st
 	@$(foreach i,$(configuration),! cmp -s $(call source_of,$(i)) $(call target_of,$(i)) || \
 		rm -f $(call target_of,$(i));)
 	@for folder in '$(DESTDIR)$(INCLUDEDIR)/dynamo' '$(DESTDIR)$(DOCDIR)'; do \
-		test ! -d "$$folder" || rmdir "$$folder"; done
+		test ! -d "$$folder" || rmdir --ignore-fail-on-non-empty "$$folder"; done
 	@test -n '$(DESTDIR)' || test "$$(id -u)" != 0 || ldconfig
 
 DEB ?= build/deb

@@ -81,7 +81,8 @@ config_http_path(const struct config *c)
 {
 	size_t n = sizeof(CONFIG_UNIX_PREFIX) - 1;
 
-	return strncmp(c->http.host, CONFIG_UNIX_PREFIX, n) == 0 ? c->http.host + n : NULL;
+	return strncmp(c->http.host, CONFIG_UNIX_PREFIX, n) == 0 ? c->http.host + n
+								 : NULL;
 }
 
 /* ---- What the table cannot say ------------------------------------------ */

@@ -155,7 +155,8 @@ bool config_given(const struct config *c, char *const *environment, const char *
     char name[CONFIG_NAME_BYTES]);
 
 /* The folder of the journal: the first that RUNTIME_DIRECTORY names, or that of the
- * ingest socket (the one of config_set_socket(), if there is one). To be freed; NULL when memory is out. */
+ * ingest socket (the one of config_set_socket(), if there is one). To be freed; NULL when
+ * memory is out. */
 char *config_runtime_folder(const struct config *c);
 
 /* The file for the port: the configured one, or http.port in the runtime folder. To be

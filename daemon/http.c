@@ -360,6 +360,12 @@ http_is_answering(const struct http *h)
 	return h->first != NULL || http_guard_is_answering(h->guard);
 }
 
+uint64_t
+http_taken(const struct http *h)
+{
+	return h->taken;
+}
+
 bool
 http_is_expecting(const struct http *h)
 {

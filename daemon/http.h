@@ -48,6 +48,8 @@ void http_set_options(struct http *h, const struct http_options *options);
 void http_stop(struct http *h);
 /* True while answers are being sent. */
 bool http_is_answering(const struct http *h);
+/* Grows whenever a client has taken a part of a page. */
+uint64_t http_taken(const struct http *h);
 /* True while a request is arriving, or one that was accepted has not asked yet. */
 bool http_is_expecting(const struct http *h);
 

@@ -17,7 +17,7 @@ struct guarded {
 	struct guarded *next;
 	struct bufferevent *stream;
 	uint64_t since_ms; /* when the request that is arriving began; 0: none is */
-	bool asked; /* a request has come whole */
+	bool asked;	   /* a request has come whole */
 	bool answering;
 };
 

@@ -36,6 +36,7 @@ struct http {
 	struct http_page_room *room;
 	struct scrape *first;
 	uint32_t scrapes;
+	uint64_t taken; /* slices of pages, by their clients */
 	bool stopped;
 	bool scrape_began; /* in this turn: the figures are to be fresh */
 };

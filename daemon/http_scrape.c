@@ -53,6 +53,7 @@ on_sent(struct evhttp_request *r, void *arg)
 
 	evhttp_connection_set_closecb(evhttp_request_get_connection(r), NULL, NULL);
 	http_guard_answered(s->x.guarded);
+	s->http->taken++;
 	scrape_free(s);
 }
 
@@ -142,6 +143,7 @@ on_taken(struct evhttp_connection *connection, void *arg)
 
 	(void)connection;
 	turn_ms(s->http->turn);
+	s->http->taken++;
 	s->waiting = false;
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LISTEN_QUEUE 128
@@ -139,8 +140,8 @@ http_socket_adopt(int fd, uint16_t *ret_port, char *url, size_t room)
 
 	send_at_once(fd);
 	getsockname(fd, (struct sockaddr *)&bound, &n);
-	getnameinfo((struct sockaddr *)&bound, n, host, sizeof(host), NULL, 0,
-	    NI_NUMERICHOST);
+	getnameinfo(
+	    (struct sockaddr *)&bound, n, host, sizeof(host), NULL, 0, NI_NUMERICHOST);
 	*ret_port = port_of(fd);
 	http_socket_url(host, *ret_port, url, room);
 }
@@ -161,7 +162,9 @@ port_file_write(struct port_file *ret, const char *path, uint16_t port, char *er
 		goto fail;
 	}
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd < 0 || write(fd, text, (size_t)n) != n || rename(temporary, path) != 0)
+	/* Whoever gets into the folder may read it, whatever the umask. */
+	if (fd < 0 || write(fd, text, (size_t)n) != n || fchmod(fd, 0644) != 0 ||
+	    rename(temporary, path) != 0)
 		goto fail;
 	close(fd);
 	free(temporary);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -73,6 +74,12 @@ read_arguments(int argc, char **argv, struct arguments *ret, enum exit_status *r
 		switch (option) {
 		case 'c':
 			ret->config = optarg;
+			if (optarg[optarg[0] == '-'] == '\0') {
+				fputs("dynamo-metricsd: --config wants the name of a "
+				      "file\n",
+				    stderr);
+				return false;
+			}
 			break;
 		case 'k':
 			ret->check = true;
@@ -118,10 +125,17 @@ print_warning(void *arg, const char *text)
 	    text);
 }
 
+/* Not: it cannot be told. */
+static bool
+is_absent(const char *file)
+{
+	return access(file, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 static bool
 is_missing(const struct config_source *source)
 {
-	return source->may_be_missing && access(source->file, F_OK) != 0;
+	return source->may_be_missing && is_absent(source->file);
 }
 
 static void
@@ -176,7 +190,7 @@ take_file(const char *given, struct config_source *ret)
 
 	if (given)
 		ret->file = given + optional;
-	ret->may_be_missing = optional && access(ret->file, F_OK) != 0;
+	ret->may_be_missing = optional && is_absent(ret->file);
 }
 
 int

@@ -36,8 +36,9 @@ void server_hold_signals(void);
 
 /*
  * Serve until SIGTERM or SIGINT: then listen no more, answer what was read, and return;
- * at the second one, at once. SIGHUP reloads the configuration. Signals are the process's, so this is for programs that are nothing but a daemon.
- * 0, or -1 when the loop failed or memory is out.
+ * at the second one, at once. SIGHUP reloads the configuration. Signals are the
+ * process's, so this is for programs that are nothing but a daemon. 0, or -1 when the
+ * loop failed or memory is out.
  */
 int server_run(struct server *s);
 

@@ -6,8 +6,11 @@
 #include <signal.h>
 #include <string.h>
 
-#define STOP_MS	  2000	 /* the most that answering takes when it stops */
-#define EXPECT_MS 500	 /* and that it waits for what is about to be asked */
+/* At the end: the most that clients have to take something of their answers, and to take
+ * all (others wait for the next daemon); and to ask what they are about to ask. */
+#define STOP_MS	  2000
+#define ANSWER_MS 5000
+#define EXPECT_MS 500
 #define SAVE_MS	  300000 /* the most that the last snapshot takes */
 
 /* ---- Reloading --------------------------------------------------------- */
@@ -226,19 +229,42 @@ take_turn(struct server *s, int flags)
 	return 0;
 }
 
+/* How long it has been stopping, and when something of a page was last taken. */
+struct patience {
+	uint64_t began_ms;
+	uint64_t moved_ms;
+	uint64_t taken;
+};
+
 /* Milliseconds until all that is to be answered is given up; 0: nothing is. */
 static uint64_t
-left_ms(const struct server *s, uint64_t began_ms, uint64_t now_ms)
+left_ms(const struct server *s, struct patience *p, uint64_t now_ms)
 {
-	uint64_t most_ms = 0;
+	uint64_t taken = s->http ? http_taken(s->http) : 0;
+	uint64_t end_ms = 0;
 
-	if (ingest_has_replies(s->ingest) || (s->http && http_is_answering(s->http)))
-		most_ms = STOP_MS;
-	else if (s->http && http_is_expecting(s->http))
-		most_ms = EXPECT_MS;
-	return s->stopping != STOPPING_AT_ONCE && now_ms - began_ms < most_ms
-		   ? most_ms - (now_ms - began_ms)
-		   : 0;
+	if (taken != p->taken)
+		p->moved_ms = now_ms;
+	p->taken = taken;
+	if (ingest_has_replies(s->ingest) || (s->http && http_is_answering(s->http))) {
+		end_ms = p->moved_ms + STOP_MS;
+		if (end_ms > p->began_ms + ANSWER_MS)
+			end_ms = p->began_ms + ANSWER_MS;
+	} else if (s->http && http_is_expecting(s->http)) {
+		end_ms = p->began_ms + EXPECT_MS;
+	}
+	return s->stopping != STOPPING_AT_ONCE && now_ms < end_ms ? end_ms - now_ms : 0;
+}
+
+/* Whoever waits at a socket that was passed is the next daemon's; at one of our own,
+ * there is nobody else to answer. */
+static void
+close_doors(struct server *s, bool passed)
+{
+	if (s->http && s->doors.is_passed_http == passed)
+		http_stop(s->http);
+	if (s->doors.is_passed_ingest == passed)
+		ingest_accept_no_more(s->ingest);
 }
 
 /* What came before the end is read and answered, if the clients take it in time. */
@@ -246,22 +272,21 @@ static int
 stop_in_order(struct server *s)
 {
 	uint64_t began_ms = turn_ms(&s->turn);
+	struct patience patience = { .began_ms = began_ms, .moved_ms = began_ms };
 	uint64_t ms;
 
-	if (s->http)
-		http_stop(s->http);
-	if (s->doors.is_passed_ingest)
-		ingest_accept_no_more(s->ingest);
+	close_doors(s, true);
 	/* A turn that gets long ends before all that came was read. */
 	do
 		if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
 			return -1;
 	while (event_base_got_break(s->base) && turn_ms(&s->turn) - began_ms < STOP_MS);
+	close_doors(s, false);
 	ingest_stop(s->ingest);
 	/* Short answers of HTTP are written in one turn more. */
 	if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
 		return -1;
-	while ((ms = left_ms(s, began_ms, turn_ms(&s->turn))) > 0) {
+	while ((ms = left_ms(s, &patience, turn_ms(&s->turn))) > 0) {
 		struct timeval tv = { (time_t)(ms / 1000),
 			(suseconds_t)(ms % 1000 * 1000) };
 

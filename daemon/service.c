@@ -161,11 +161,11 @@ service_begin(struct service *s)
 	const char *socket = getenv("NOTIFY_SOCKET");
 	uint64_t usec = 0;
 
-	*s = (struct service){ .manager = -1, .listens = socket && socket[0] != '\0' };
-	if (!s->listens)
-		return;
-	s->manager = connect_to(socket);
-	if (sd_watchdog_enabled(0, &usec) > 0)
+	*s = (struct service){ .manager = -1 };
+	if (socket && socket[0] != '\0')
+		s->manager = connect_to(socket);
+	s->listens = s->manager >= 0;
+	if (s->listens && sd_watchdog_enabled(0, &usec) > 0)
 		s->feed_ms = usec / 2 > USEC_OF_MS ? usec / 2 / USEC_OF_MS : 1;
 }
 
@@ -186,7 +186,7 @@ tell(const struct service *s, const char *format, ...)
 	char text[TEXT_BYTES];
 	va_list arguments;
 
-	if (!s->listens || (s->manager >= 0 && poll(&room, 1, 0) == 0))
+	if (!s->listens || poll(&room, 1, 0) == 0)
 		return false;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
@@ -273,8 +273,10 @@ service_turn(struct service *s, const struct service_figures *now, uint64_t now_
 	if (!s->listens)
 		return;
 	if (s->feed_ms && left_ms(s->fed_ms, s->feed_ms, now_ms) == 0) {
-		tell(s, "WATCHDOG=1");
 		s->fed_ms = now_ms;
+		/* Not as late as the next one: that would be the end. */
+		if (!tell(s, "WATCHDOG=1"))
+			s->fed_ms -= s->feed_ms - s->feed_ms / 8 - 1;
 	}
 	if (is_news(s, now) && left_ms(s->said_ms, SAY_MS, now_ms) == 0)
 		say(s, now, now_ms);

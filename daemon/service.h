@@ -5,8 +5,9 @@
  * and that its loop turns).
  *
  * What it wants is in the environment of the process (LISTEN_*, NOTIFY_SOCKET,
- * WATCHDOG_*). Without a manager nothing is sent, and nothing is ever due. One that is
- * stuck is not waited for: what it does not take is left out, or told later. One thread.
+ * WATCHDOG_*). Without a manager that hears nothing is sent, and nothing is ever due. One
+ * that is stuck is not waited for: what it does not take is left out, or told later. One
+ * thread.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -36,7 +37,7 @@ struct service_figures {
 
 struct service {
 	bool listens;	   /* there is somebody to be told */
-	int manager;	   /* a socket that tells whether it takes more; or -1 */
+	int manager;	   /* a socket that tells whether it takes more; -1: nobody */
 	bool is_ready;	   /* and it was told so */
 	uint64_t feed_ms;  /* how often the watchdog wants something; 0: never */
 	uint64_t fed_ms;   /* when it last got it */
@@ -50,8 +51,8 @@ struct service {
 void service_begin(struct service *s);
 void service_end(struct service *s);
 
-/* In the order of a life. What takes long is said before it, with the time it may take: no
- * time-out of the manager ends it before. (No watchdog looks at it then.) */
+/* In the order of a life. What takes long is said before it, with the time it may take:
+ * neither a time-out of the manager nor its watchdog ends it before. */
 void service_is_loading(const struct service *s, uint64_t may_take_ms);
 void service_is_ready(struct service *s, const char *doors,
     const struct service_figures *now, uint64_t now_ms);

@@ -136,7 +136,7 @@ END_TEST
 START_TEST(names_pick_families_and_self_metrics)
 {
 	struct wire_text names[] = { wire_text("dynamo_a"),
-		wire_text("dynamo_metricsd_workers"), wire_text("process_open_fds") };
+		wire_text("dynamo_metricsd_workers"), wire_text("process_max_fds") };
 	struct exposition_filter filter = { .n_names = 3, .names = names };
 	struct talk_metric a = counter(0, "a", ""), b = counter(1, "b", "");
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP clients that are slow, greedy or gone, and pages longer than a slice. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,40 @@ START_TEST(a_scraper_that_stalls_is_cut_and_a_slow_one_is_not)
 }
 END_TEST
 
+START_TEST(a_page_that_is_being_taken_when_it_ends_is_whole)
+{
+	char *answer = malloc(ROOM);
+	struct rig r;
+	uint64_t ended_ms;
+	size_t n = 0;
+	int fd;
+
+	rig_start(&r, NULL);
+	fill(&r);
+	fd = scrape(&r, 128 << 10);
+	ck_assert_int_gt(read(fd, answer, 1), 0);
+	n++;
+	kill(r.pid, SIGTERM);
+	ended_ms = rig_now_ms();
+	/* Longer than who takes nothing has, */
+	while (rig_now_ms() - ended_ms < 2500) {
+		ssize_t got = read(fd, answer + n, 32768);
+
+		ck_assert_int_gt(got, 0);
+		n += (size_t)got;
+		rig_pause_ms(50);
+	}
+	/* and then at once. */
+	n += rig_read_all(fd, answer + n, ROOM - n);
+	answer[n] = '\0';
+	check_has(answer + n - 5, "0\r\n\r\n");
+	close(fd);
+	free(answer);
+	rig_wait_ended(&r);
+	rig_remove(&r, NULL);
+}
+END_TEST
+
 START_TEST(stalled_scrapes_cost_a_slice_of_memory_each)
 {
 	const struct rig_setting ten = { .file = "{\"http\": {\"scrapes\": 10}}" };
@@ -505,6 +540,7 @@ main(void)
 	tcase_add_test(t, more_scrapes_than_allowed_are_told_to_come_back);
 	tcase_add_test(t, a_reload_changes_how_many_scrapes_are_answered);
 	tcase_add_test(t, a_scraper_that_stalls_is_cut_and_a_slow_one_is_not);
+	tcase_add_test(t, a_page_that_is_being_taken_when_it_ends_is_whole);
 	tcase_add_test(t, stalled_scrapes_cost_a_slice_of_memory_each);
 	tcase_add_test(t, headers_and_bodies_are_bounded);
 	tcase_add_test(t, a_request_must_come_within_its_time_byte_by_byte_or_not);

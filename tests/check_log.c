@@ -63,19 +63,23 @@ START_TEST(the_journal_is_known_by_its_file)
 	struct stat found;
 	char stream[64];
 	int ends[2];
+	int others[2];
 
 	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(pipe(others), 0);
 	ck_assert_int_eq(fstat(ends[1], &found), 0);
 	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)found.st_dev,
 	    (uintmax_t)found.st_ino);
 	ck_assert(log_is_journal(stream, ends[1]));
-	ck_assert(!log_is_journal(stream, STDIN_FILENO));
+	ck_assert(!log_is_journal(stream, others[1]));
 	ck_assert(!log_is_journal(stream, -1));
 	ck_assert(!log_is_journal(NULL, ends[1]));
 	ck_assert(!log_is_journal("", ends[1]));
 	ck_assert(!log_is_journal("8", ends[1]));
-	close(ends[0]);
-	close(ends[1]);
+	for (int i = 0; i < 2; i++) {
+		close(ends[i]);
+		close(others[i]);
+	}
 }
 END_TEST
 

@@ -183,7 +183,7 @@ START_TEST(self_metrics_have_the_constant_labels_too)
 	HAS("\ndynamo_system_http_requests_total{" TWO
 	    ",code=\"200\",path=\"/metrics\"} 3\n");
 	HAS("\ndynamo_metricsd_loop_turn_seconds_bucket{" TWO ",le=\"0.1\"} 1\n");
-	HAS("\nprocess_open_fds{" TWO "} 0\n");
+	HAS("\nprocess_max_fds{" TWO "} 0\n");
 	check_sorted();
 }
 END_TEST

@@ -44,17 +44,33 @@ end(struct service *s, struct manager *m, struct rig *r)
 	rig_remove(r, NULL);
 }
 
+/* The manager takes no more. Its queue is as long as the machine says, hundreds at most.
+ */
+static void
+fill(const struct service *s)
+{
+	for (int i = 0; i < 3000; i++)
+		service_is_reloading(s);
+}
+
 START_TEST(nothing_is_ever_due_without_a_manager)
 {
-	struct service s;
+	/* The last one is left over from somebody who has gone. */
+	static const char *const sockets[] = { NULL, "", "/nonexistent/notify" };
 
-	unsetenv("NOTIFY_SOCKET");
 	setenv("WATCHDOG_USEC", "1000", 1);
-	service_begin(&s);
-	service_is_ready(&s, "HTTP disabled", &none, 1000);
-	ck_assert_uint_eq(service_due_ms(&s, 1000), UINT64_MAX);
-	service_turn(&s, &some, 90000);
-	ck_assert_uint_eq(service_due_ms(&s, 90000), UINT64_MAX);
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
+		struct service s;
+
+		unsetenv("NOTIFY_SOCKET");
+		if (sockets[i])
+			setenv("NOTIFY_SOCKET", sockets[i], 1);
+		service_begin(&s);
+		service_is_ready(&s, "HTTP disabled", &none, 1000);
+		ck_assert_uint_eq(service_due_ms(&s, 1000), UINT64_MAX);
+		service_turn(&s, &some, 90000);
+		ck_assert_uint_eq(service_due_ms(&s, 90000), UINT64_MAX);
+	}
 }
 END_TEST
 
@@ -135,6 +151,27 @@ START_TEST(the_watchdog_is_fed_twice_in_its_time)
 }
 END_TEST
 
+START_TEST(what_the_watchdog_did_not_get_comes_long_before_its_time_is_over)
+{
+	struct service s;
+	struct manager m;
+	struct rig r;
+
+	begin(&s, &m, &r, 30000000);
+	service_is_ready(&s, "HTTP disabled", &none, 5000);
+	fill(&s);
+	service_turn(&s, &none, 20000);
+	ck_assert_uint_le(service_due_ms(&s, 20000), 2000);
+	ck_assert_uint_ge(service_due_ms(&s, 20000), 1000);
+	while (manager_hears(&m))
+		ck_assert_str_ne(manager_hear(&m), "WATCHDOG=1");
+	service_turn(&s, &none, 22000);
+	hear(&m, "WATCHDOG=1");
+	ck_assert_uint_eq(service_due_ms(&s, 22000), 15000);
+	end(&s, &m, &r);
+}
+END_TEST
+
 START_TEST(a_watchdog_in_less_than_no_time_is_fed_all_the_same)
 {
 	struct service s;
@@ -158,9 +195,7 @@ START_TEST(a_manager_that_takes_no_more_is_not_waited_for)
 	struct rig r;
 
 	begin(&s, &m, &r, 2000);
-	/* Its queue is as long as the machine says, hundreds at most. */
-	for (uint64_t ms = 1; ms <= 3000; ms++)
-		service_is_reloading(&s);
+	fill(&s);
 	service_is_ready(&s, "HTTP port 1", &now, 1000);
 	for (uint64_t ms = 1000; ms < 9000; ms += 100)
 		service_turn(&s, &now, ms);
@@ -400,6 +435,8 @@ main(void)
 	tcase_add_test(t, nothing_is_due_while_nothing_changes);
 	tcase_add_test(t, what_changes_is_said_once_a_second);
 	tcase_add_test(t, the_watchdog_is_fed_twice_in_its_time);
+	tcase_add_test(
+	    t, what_the_watchdog_did_not_get_comes_long_before_its_time_is_over);
 	tcase_add_test(t, a_watchdog_in_less_than_no_time_is_fed_all_the_same);
 	tcase_add_test(t, a_manager_that_takes_no_more_is_not_waited_for);
 	tcase_add_test(t, what_takes_long_asks_for_more_time);

@@ -391,7 +391,7 @@ write_all(int fd, const void *from, size_t n)
 static bool
 reply(struct responder *r, int i, uint8_t *request, size_t n)
 {
-	uint8_t *out = malloc(REPLY_ROOM), frame[SP_FRAME_BYTES];
+	uint8_t *out = r->reply, frame[SP_FRAME_BYTES];
 	size_t bytes;
 	bool drop;
 
@@ -411,24 +411,20 @@ reply(struct responder *r, int i, uint8_t *request, size_t n)
 		write_all(r->peer[i].fd, frame, sizeof(frame));
 		write_all(r->peer[i].fd, out, bytes + 4);
 	}
-	free(out);
 	return bytes != 0 && !drop;
 }
 
 static bool
 serve(struct responder *r, int i)
 {
-	uint8_t frame[SP_FRAME_BYTES], *request;
+	uint8_t frame[SP_FRAME_BYTES];
 	uint64_t n;
-	bool ok;
 
 	if (!read_all(r->peer[i].fd, frame, sizeof(frame)))
 		return false;
 	thread_must(sp_get_frame(frame, &n) == 0);
-	request = malloc(n);
-	ok = read_all(r->peer[i].fd, request, n) && reply(r, i, request, n);
-	free(request);
-	return ok;
+	r->request = realloc(r->request, n);
+	return read_all(r->peer[i].fd, r->request, n) && reply(r, i, r->request, n);
 }
 
 /* fd: -1 ends the connection. */
@@ -520,6 +516,8 @@ responder_make(struct responder *r)
 	r->message_bytes = 1U << 20;
 	r->store = FOLD_STORE;
 	r->listener = -1;
+	r->reply = malloc(REPLY_ROOM);
+	ck_assert_ptr_nonnull(r->reply);
 	for (int i = 0; i < RESPONDER_PEERS; i++)
 		r->peer[i].fd = -1;
 	pthread_mutex_init(&r->lock, NULL);
@@ -614,6 +612,8 @@ responder_stop(struct responder *r)
 	responder_leave(r);
 	responder_lose(r);
 	free(r->last_bytes);
+	free(r->request);
+	free(r->reply);
 	ck_assert_int_eq(rmdir(r->folder), 0);
 	pthread_mutex_destroy(&r->lock);
 }

@@ -67,6 +67,8 @@ struct responder {
 		int fd;
 		struct responder_session *session;
 	} peer[RESPONDER_PEERS];
+	uint8_t *request,
+	    *reply; /* of the thread; here, so that a forked child sees whose */
 
 	pthread_mutex_t lock; /* of what follows, which tests may change */
 	enum responder_mood mood;

@@ -20,7 +20,8 @@ from load import Load
 from service import (ADDRESS, CONFIG, CTL, DAEMON, DEFAULTS, HTTP, INGEST, RUNTIME, SERVICE, SOCKETS,
     STATE, add_user, get, main_pid, mode, run, send, show, systemctl, value, wait_for)
 
-NEXT = "0.1.1"
+with open(os.path.join(HERE, "..", "..", "Makefile"), encoding="utf-8") as _file:
+    NEXT = re.search(r"^VERSION := (\S+)$", _file.read(), re.MULTILINE)[1] + ".1"
 UNITS = (SERVICE, INGEST, HTTP)
 INSTANCE = "dynamo-metricsd@tenant.service"
 
@@ -137,11 +138,12 @@ class Machine(unittest.TestCase):
         self.assertEqual(value("dynamo_kept_total"), 5)
 
     def test_leave_nothing_but_the_user_when_they_are_purged(self):
-        systemctl("stop", SERVICE)
         run("groupadd", "tenant")
-        systemctl("start", SERVICE, INSTANCE)
+        systemctl("enable", "--now", INSTANCE)
         self.assertEqual(send("gone_total").returncode, 0)
+        os.mkdir(f"{STATE}-backup")  # somebody's
         dpkg("--purge", "dynamo-metricsd")
+        os.rmdir(f"{STATE}-backup")
         self.assertEqual(states("is-active"), ["inactive"] * 3)
         left = run("find", "/", "-xdev", "(", "-path", "/srv", "-o", "-path", "/var/log/journal", ")",
             "-prune", "-o", "-name", "*dynamo-metric*", "-print").stdout

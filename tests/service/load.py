@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A full load on a daemon, for tests of what happens to it meanwhile: workers of the library that
-count as fast as they can, senders of JSON, and scrapers that never pause. In the end each total
-must be exact, and no counter may ever have gone down; what scrapes met is counted by kind, and
-the test says what of it may be.
+count as fast as they can, senders of JSON, one of whom connects for each message, and scrapers
+that never pause. In the end each total must be exact, and no counter may ever have gone down;
+what scrapes met is counted by kind, and the test says what of it may be.
 
 	load = Load()
 	load.start()
@@ -81,6 +81,25 @@ class Counting(threading.Thread):
                 f'worker="{self.number}"}}'
             page[key] = n * (i % 7 + 1)
         return page, 0.25 * TIMES * n
+
+
+class Visitor(Sender):
+    """Somebody who connects for each message, and remembers who did not let it in."""
+
+    def __init__(self, path, number, wrong):
+        super().__init__(path, number, True, 1, wrong)
+        self.refused = []
+
+    def deliver(self):
+        super().deliver()
+        self.close()
+
+    def connect(self):
+        try:
+            super().connect()
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            self.refused.append(f"{error!r} of the ingest socket")
+            raise
 
 
 class Scraper(threading.Thread):
@@ -165,7 +184,9 @@ class Load:
     def __init__(self, socket=SOCKET, port=PORT, workers=3, senders=2, scrapers=3):
         self.address, self.said = "ipc://" + socket, []
         self.workers = [Counting(i, self.address) for i in range(workers)]
+        self.visitor = Visitor(socket, senders, self.said.append)
         self.senders = [Sender(socket, i, True, 1, self.said.append) for i in range(senders)]
+        self.senders.append(self.visitor)
         self.scrapers = [Scraper(port, keeps=i % 2 == 1) for i in range(scrapers)]
 
     def start(self):
@@ -237,8 +258,10 @@ class Load:
             self.said += sender.check(page)
 
     def failed(self, but=()):
-        """Sentences; but: what scrapes may meet: "refused", "broken"."""
+        """Sentences; but: what scrapes and visitors may meet: "refused", "broken"."""
         said = list(self.said)
+        if "refused" not in but:
+            said += [f"refused: {text}" for text in self.visitor.refused]
         for scraper in self.scrapers:
             said += scraper.wrong
             for kind in ("refused", "broken"):
@@ -251,6 +274,6 @@ class Load:
         counted = sum(4 * TIMES * w.turns for w in self.workers)
         return (f"{counted} counted, {sum(s.sent for s in self.senders)} JSON messages, {scrapes} "
             f"scrapes, the slowest {max(s.slowest_s for s in self.scrapers):.2f} s; "
-            f"refused {sum(len(s.refused) for s in self.scrapers)}, "
+            f"refused {sum(len(s.refused) for s in (self.visitor, *self.scrapers))}, "
             f"broken {sum(len(s.broken) for s in self.scrapers)}, "
             f"asked again {sum(s.again for s in self.scrapers)}")

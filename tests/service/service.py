@@ -126,12 +126,12 @@ def files_of(tree):
 
 def add_user(name, *groups):
     """A user of that name and in these groups, which are made if they are not there."""
-    for group in groups:
+    for group in (name, *groups):
         run("groupadd", "--force", group)
     try:
         pwd.getpwnam(name)
     except KeyError:
-        run("useradd", "--system", "--no-create-home", "--shell", "/bin/sh", name)
+        run("useradd", "--system", "--no-create-home", "--shell", "/bin/sh", "--gid", name, name)
     run("usermod", "--groups", ",".join(groups), name)
     return pwd.getpwnam(name).pw_uid
 

@@ -235,6 +235,10 @@ class Orders(ServiceTest):
         self.addCleanup(systemctl, "disable", SERVICE)
         for unit in (SERVICE, *SOCKETS):
             self.assertEqual(systemctl("is-enabled", unit).stdout, "enabled\n")
+        self.start(SERVICE)
+        for unit in (SERVICE, *SOCKETS):
+            self.assertEqual(show(unit, "ActiveState"), "active", unit)
+        self.works(1)
         systemctl("disable", SERVICE)
         for unit in (SERVICE, *SOCKETS):
             self.assertEqual(systemctl("is-enabled", unit, check=False).stdout, "disabled\n")

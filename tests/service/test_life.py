@@ -45,7 +45,7 @@ class Starting(ServiceTest):
         worker.metric("counter", (), "a_total", labels=(("code", "200"),))
         worker.metric("counter", (), "a_total", labels=(("code", "500"),))
         worker.flush()
-        wait_property(SERVICE, "StatusText", "HTTP port 8081, 1 worker, 2 series")
+        wait_property(SERVICE, "StatusText", "HTTP port 8081, 1 workers, 2 series")
         worker.close()
         wait_property(SERVICE, "StatusText", "HTTP port 8081, 0 workers, 2 series")
         self.assertIn("2 series", systemctl("status", SERVICE).stdout)
@@ -155,12 +155,29 @@ class Failing(ServiceTest):
         self.assertEqual(main_pid(), before)
         self.assertFalse(self.journal.has("Watchdog"))
 
-    def test_gives_up_and_can_be_told_to_try_again(self):
+    def test_gives_up_and_is_whole_again_when_it_is_told_to_try(self):
+        """systemd gives the socket units up with it: they come back too."""
+        systemctl("enable", SERVICE)
+        self.addCleanup(systemctl, "disable", SERVICE)
+        self.gives_up()
+        wait_state(HTTP, "failed")
+        self.configure()
+        systemctl("reset-failed", SERVICE)
+        self.start(SERVICE)
+        for unit in (SERVICE, *SOCKETS):
+            self.assertEqual(show(unit, "ActiveState"), "active", unit)
+        self.assertEqual(show(HTTP, "SubState"), "running")
+        self.assertEqual(get("/live")[0], 200)
+
+    def gives_up(self):
         self.drop_in("[Unit]\nStartLimitBurst=3\n[Service]\nRestartSec=10ms\n")
         self.configure(http={"port": "x"})
         systemctl("start", SERVICE, check=False)
         wait_state(SERVICE, "failed")
         self.journal.wait("Start request repeated too quickly", SERVICE)
+
+    def test_gives_up_and_can_be_told_to_try_again(self):
+        self.gives_up()
         self.assertEqual(show(SERVICE, "Result"), "exit-code")
         self.configure()
         self.assertNotEqual(systemctl("start", SERVICE, check=False).returncode, 0)

@@ -65,5 +65,5 @@ class Reload(ServiceTest):
             systemctl("reload", SERVICE)
             worker.flush()
         self.assertEqual(value("dynamo_jobs_total"), 20)
-        wait_property(SERVICE, "StatusText", "HTTP port 8081, 1 worker, 1 series")
+        wait_property(SERVICE, "StatusText", "HTTP port 8081, 1 workers, 1 series")
         self.assertEqual(main_pid(), self.pid)

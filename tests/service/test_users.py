@@ -9,8 +9,8 @@ import unittest
 from service import *
 
 GROUP = "dynamo-metrics"
-MEMBERS = ("alice", "bob")
-STRANGER = "mallory"
+MEMBERS = ("dynm-ann", "dynm-ben")
+STRANGER = "dynm-eve"
 UNKNOWN = 65534
 REFUSED, NOT_REACHABLE = 1, 3  # exit status of the tool
 
@@ -79,7 +79,7 @@ class Users(ServiceTest):
                 for name in profile:
                     self.add_example(name)
                 self.start()
-                worker = self.worker(user="bob", name="stopped")
+                worker = self.worker(user=MEMBERS[1], name="stopped")
                 worker.call("set", worker.metric("gauge", (), "busy"), "1.0")
                 worker.flush()
                 worker.process.send_signal(signal.SIGSTOP)
@@ -96,18 +96,20 @@ class Users(ServiceTest):
                 for name in profile:
                     self.add_example(name)
                 self.start()
-                worker = self.worker(user="alice", name="short-lived")
+                worker = self.worker(user=MEMBERS[0], name="short-lived")
                 worker.call("set", worker.metric("gauge", (), "busy"), "1.0")
                 worker.flush()
                 self.wait_value("dynamo_busy", 1)
                 worker.kill()
-                self.wait_value("dynamo_busy", None)
+                self.journal.wait("worker 'short-lived' (pid "
+                    f"{worker.process.pid}) folded: its process ended")
+                self.assertIsNone(value("dynamo_busy"))
 
     def test_only_root_and_the_daemon_itself_may_remove(self):
         self.start()
-        send("sent_total", user="alice")
+        send("sent_total", user=MEMBERS[0])
         remove = [CTL, "--address", ADDRESS, "remove", "dynamo_sent_total"]
-        done = run("runuser", "-u", "alice", "--", *remove, check=False)
+        done = run("runuser", "-u", MEMBERS[0], "--", *remove, check=False)
         self.assertEqual(done.returncode, REFUSED, done.stderr)
         self.assertEqual(value("dynamo_sent_total"), 1)
         run(*remove)

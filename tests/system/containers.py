@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import DAEMON, Daemon, clean_environment
+from harness import DAEMON, SANITIZED, Daemon, clean_environment
 from namespaces import can, only_child, runs
 from programs import kill
 
@@ -15,12 +15,14 @@ from programs import kill
 UID = 1000650000
 GID_OF_FILES = 2000
 
-# FOLDERS: those that can be written. PROC: own, outer (that of the machine) or none.
+# FOLDERS: those that can be written. PROC: own, hidden (without processes of other users),
+# outer (that of the machine) or none.
 SETUP = """set -e
 mount --make-rprivate /
 for folder in $FOLDERS; do mount --bind "$folder" "$folder"; done
 case $PROC in
 own) mount -t proc proc /proc ;;
+hidden) mount -t proc -o hidepid=invisible proc /proc ;;
 none) umount -l /proc ;;
 esac
 mount -o remount,bind,ro /
@@ -56,6 +58,8 @@ SPACES = ("unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-chi
 
 def need():
     """Skip the test where there can be no containers."""
+    if SANITIZED:
+        raise unittest.SkipTest("a sanitizer needs more than a container has")
     if os.geteuid() != 0 or not can(*SPACES) or not can("setpriv", "--reuid=1", "--clear-groups"):
         raise unittest.SkipTest("this takes root, and the right to make namespaces")
 

@@ -76,7 +76,7 @@ exec {make} "$@"
 kill -HUP "$(cat daemon.pid)"
 """,
     "systemctl": """case $* in
-daemon-reload | 'enable --now dynamo-metricsd.socket dynamo-metricsd-http.socket dynamo-metricsd') ;;
+daemon-reload | 'enable --now dynamo-metricsd') ;;
 *) exit 2 ;;
 esac
 """,
@@ -192,6 +192,7 @@ class Installation:
         done = subprocess.run(["make", "-s", "-C", SOURCE, "install"], capture_output=True,
             encoding="utf-8", env=clean_environment(**self.variables))
         if done.returncode:
+            self.remove()
             raise AssertionError(done.stdout + done.stderr)
 
     def environment(self):

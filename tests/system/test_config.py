@@ -75,6 +75,16 @@ class Checking(SystemTest):
         self.check(path, 1, "", f"dynamo-metricsd: {path}: it is empty: an object is expected, at "
             "least {}\n")
 
+    def test_a_file_with_a_minus_may_be_missing(self):
+        folder = self.folder()
+        self.check(f"-{folder}/x", 0, f"{folder}/x: ok: it is not there, so all is at its "
+            "default\n", "")
+        path = self.write('{"log": {"level": "loud"}}')
+        done = run("--config", "-" + path, "--check-config")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn(f"{path}:1: log.level: ", done.stderr)
+        self.check(f"-{folder}", 1, "", f"dynamo-metricsd: {folder}: this is a folder\n")
+
     def test_without_a_file_the_place_of_the_default_is_said(self):
         done = run("--check-config")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -99,6 +109,10 @@ class Checking(SystemTest):
             done = run(*wrong)
             self.assertEqual((done.returncode, done.stdout), (2, ""), wrong)
             self.assertIn("usage: ", done.stderr)
+        for name in ("-", ""):
+            done = run("--config", name, "--check-config")
+            self.assertEqual((done.returncode, done.stderr),
+                (2, "dynamo-metricsd: --config wants the name of a file\n"))
 
 
 class Environment(SystemTest):

@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import socket
 import stat
+import subprocess
+import unittest
 
 import containers
 import harness
@@ -93,10 +96,24 @@ class Process1(InContainers):
         daemon.send(signal.SIGHUP)
         wait_for("a reload", lambda: daemon.value(
             'dynamo_metricsd_config_reloads_total{result="ok"}') == 1)
+        self.assertEqual(daemon.run_inside("sh", "-c", "kill -HUP 1"), 0)
+        wait_for("another one", lambda: daemon.value(
+            'dynamo_metricsd_config_reloads_total{result="ok"}') == 2)
         for other in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT):
             daemon.send(other)
         self.check_well(daemon)
         daemon.stop()
+
+    def test_tells_who_wants_to_know_when_it_is_ready(self):
+        path = os.path.join(self.shared, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+            heard.bind(path)
+            os.chmod(path, 0o666)
+            heard.settimeout(harness.DEADLINE_S)
+            daemon = self.contained(NOTIFY_SOCKET=path)
+            while b"READY=1" not in heard.recv(4096).split(b"\n"):
+                pass
+            daemon.stop()
 
     def test_is_killed_with_its_container_and_loses_nothing(self):
         daemon = self.contained()
@@ -194,11 +211,77 @@ class WithoutProc(InContainers):
         wait_for("its gauge to leave", lambda: daemon.value("dynamo_busy") is None)
 
 
+class Limits(InContainers):
+    def test_of_descriptors_are_said_and_what_is_left_works(self):
+        daemon = self.contained(inside=("prlimit", "--nofile=40:40"))
+        self.assertIn("few descriptors: 40 can be opened", daemon.log())
+        for n in (1, 2, 3):
+            self.reporter(daemon)
+            self.assertEqual(daemon.value("dynamo_total"), 5 * n)
+        daemon.stop()
+
+    def test_of_memory_hold_the_series_of_the_guide_and_its_snapshots(self):
+        """100,000 series in 64 MiB, while snapshots are written."""
+        group = MemoryGroup(64 << 20)
+        self.addCleanup(group.remove)
+        daemon = self.contained(config={"state": {"snapshot_ms": 200,
+            "journal_bytes": 8 << 20}})
+        group.add(daemon.pid())
+        subprocess.run([harness.CTL, "--address", daemon.address, "send", "-"], check=True,
+            input="\n".join(json.dumps(message) for message in self.messages()).encode(),
+            stdout=subprocess.DEVNULL)
+        self.assertEqual(daemon.value('dynamo_metricsd_series{kind="counter"}'), 100000)
+        wait_for("a snapshot of all", lambda:
+            daemon.value("dynamo_metricsd_snapshot_bytes") > 5e6)
+        self.check_well(daemon)
+        daemon.stop()
+
+    @staticmethod
+    def messages():
+        for first in range(0, 100000, 400):
+            yield {"namespace": "dynamo", "metrics": [{"name": f"requests_{first // 5000}_total",
+                "type": "counter", "inc": n, "labels": {"model": f"model-{n}", "path": f"/{n}"}}
+                for n in range(first, first + 400)]}
+
+
+class MemoryGroup:
+    """A control group that has so much memory, of either version of them."""
+
+    def __init__(self, limit_bytes):
+        name = f"dynm-{os.getpid()}"
+        for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+                ("/sys/fs/cgroup", "memory.max")):
+            self.path = os.path.join(root, name)
+            try:
+                os.mkdir(self.path)
+                with open(os.path.join(self.path, limit), "r+", encoding="ascii") as file:
+                    file.write(str(limit_bytes))
+                return
+            except OSError:
+                self.remove()
+        raise unittest.SkipTest("no group with a limit of memory can be made here")
+
+    def add(self, pid):
+        with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write(str(pid))
+
+    def remove(self):
+        if os.path.isdir(self.path):
+            wait_for("the group to be empty", lambda: not open(
+                os.path.join(self.path, "cgroup.procs"), encoding="ascii").read())
+            os.rmdir(self.path)
+
+
 class OneContainer(InContainers):
     """Workers beside the daemon, in its own container."""
 
     def test_are_known_by_their_numbers_there(self):
-        daemon = self.contained()
+        self.check_death(self.contained())
+
+    def test_may_be_hidden_from_it(self):
+        self.check_death(self.contained(proc="hidden"))
+
+    def check_death(self, daemon):
         worker = self.worker(daemon, "inside", command=("nsenter", f"--target={daemon.pid()}",
             "--pid", harness.WORKER))
         worker.call("add", worker.metric("counter", (), "total"), 5)

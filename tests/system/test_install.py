@@ -89,6 +89,16 @@ class Installed(SystemTest):
             daemon.page())
         self.make("uninstall", root, prefix)
         self.assertEqual(self.tree(root), before)
+        self.assertFalse(os.path.exists(f"{root}{prefix}/include/dynamo"))
+
+    def test_leaves_what_others_put_beside_it(self):
+        root = self.folder()
+        self.make("install", root, "/usr")
+        theirs = "/usr/include/dynamo/theirs.h"
+        with open(root + theirs, "w", encoding="ascii"):
+            pass
+        self.make("uninstall", root, "/usr")
+        self.assertEqual(self.tree(root), [theirs])
 
     def test_keeps_a_changed_configuration(self):
         root = self.folder()
@@ -129,8 +139,12 @@ class Installed(SystemTest):
                 "/g/default/dynamo-metricsd", "/h/dynamo-metricsd.service",
                 "/i/dynamo-metrics.conf", "/j/dynamo-metrics.conf"):
             self.assertIn(path, tree)
-        self.assertIn("EnvironmentFile=-/g/default/dynamo-metricsd\n",
-            self.read(root, "h/dynamo-metricsd.service"))
+        unit = self.read(root, "h/dynamo-metricsd.service")
+        self.assertIn("EnvironmentFile=-/g/default/dynamo-metricsd\n", unit)
+        self.assertIn("ExecStart=/a/sbin/dynamo-metricsd --config -/g/dynamo-metricsd.json\n", unit)
+        self.assertIn(" --config -/g/dynamo-metricsd.json --check-config\n", unit)
+        self.assertIn(" --config -/g/dynamo-metricsd-%i.json\n",
+            self.read(root, "h/dynamo-metricsd@.service"))
 
     def test_has_units_that_run_what_was_installed(self):
         root, prefix = self.folder(), "/opt/dynm"

@@ -100,6 +100,9 @@ class TheManifests(Manifests):
         with open(os.path.join(SOURCE, "Makefile"), encoding="utf-8") as file:
             version = re.search(r"^VERSION := (\S+)$", file.read(), re.MULTILINE).group(1)
         self.assertEqual(self.daemon_spec["image"], f"dynamo-metricsd:{version}")
+        for path in ("deploy/Dockerfile", "docs/containers.md"):
+            with open(os.path.join(SOURCE, path), encoding="utf-8") as file:
+                self.assertIn(f"-t dynamo-metricsd:{version} .", file.read())
 
 
 class APod(Manifests):

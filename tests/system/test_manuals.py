@@ -21,16 +21,20 @@ PRIVATE = {"DYNAMO_METRICS_H", "DYNM_API", "DYNM_USE_RESULT"}
 COLUMNS = 80
 # A number that a page tells: where the code has it, and the words around it.
 NUMBERS = (
-    ("proto/names.h", r"\.name_bytes = (\d+)", "dynamo_metrics.3", "at most {} bytes, without prefix"),
-    ("proto/names.h", r"\.label_bytes = (\d+)", "dynamo_metrics.3", "at most {} bytes, and a series"),
+    ("proto/names.h", r"\.name_bytes = (\d+)", "dynamo_metrics.3",
+        "at most {} bytes, without prefix"),
+    ("proto/names.h", r"\.label_bytes = (\d+)", "dynamo_metrics.3",
+        "at most {} bytes, and a series"),
     ("proto/names.h", r"\.labels = (\d+)", "dynamo_metrics.3", "at most {} labels"),
     ("proto/names.h", r"\.buckets = (\d+)", "dynm_histogram.3", "at most {} of them"),
     ("proto/names.h", r"NAMES_LEVEL_BYTES +(\d+)", "dynm_scope.3", "one byte and at most {}."),
     ("proto/names.h", r"NAMES_WORKER_BYTES +(\d+)", "dynm_open.3", "of at most {} bytes: it is"),
-    ("client/runtime.c", r"FLUSH_MS_DEFAULT +(\d+)", "dynm_open.3", "in milliseconds. Default: {}."),
+    ("client/runtime.c", r"FLUSH_MS_DEFAULT +(\d+)", "dynm_open.3",
+        "in milliseconds. Default: {}."),
     ("client/runtime.c", r"MAX_SERIES_DEFAULT +(\d+)", "dynm_open.3", "is logged. Default: {}."),
     ("ctl/main.c", r"DEFAULT_TIMEOUT_MS +(\d+)", "dynamo-metricsctl.1", "default {}."),
-    ("systemd/dynamo-metricsd.service", r"WatchdogSec=(\d+)s", "dynamo-metricsd.8", "for {} seconds"),
+    ("systemd/dynamo-metricsd.service", r"WatchdogSec=(\d+)s", "dynamo-metricsd.8",
+        "for {} seconds"),
     ("systemd/dynamo-metricsd.service", r"StartLimitBurst=(\d+)", "dynamo-metricsd.8",
         "After {} starts in a minute"),
     ("ctl/main.c", r"MAX_TIMEOUT_MS\s+(\d+)", "dynamo-metricsctl.1", "1 to {};"),
@@ -49,7 +53,7 @@ def read(*path):
 
 class ThePages(SystemTest):
     def rendered(self, page, columns, locale):
-        done = run("man", "--warnings", "-l", page.path, MANWIDTH=str(columns), MANROFFSEQ="",
+        done = run("man", "--warnings=w", "-l", page.path, MANWIDTH=str(columns), MANROFFSEQ="",
             LC_ALL=locale)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         return done.stdout
@@ -79,6 +83,12 @@ class ThePages(SystemTest):
                     (page.name.upper(), page.number))
                 listed = run("lexgrog", page.path).stdout
                 self.assertEqual(re.findall(r': "(\S+) - ', listed), page.names())
+
+    def test_have_nothing_behind_what_ends_a_macro(self):
+        for page in manuals.pages():
+            with self.subTest(page.file):
+                self.assertNotRegex(page.text,
+                    r"(?m)^\.(Ql|Pa|Ev|Dv|Er|Fa|Fn|Sx|Vt|Xr) .* [.,;:)]+ [^.,;:)]")
 
     def test_have_no_name_twice(self):
         names = [(name, page.number) for page in manuals.pages() for name in page.names()]

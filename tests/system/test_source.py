@@ -9,7 +9,8 @@ import unittest
 from harness import SOURCE
 
 # What is no source: documentation, data, and files whose format has no comments.
-WITHOUT_LICENCE = re.compile(r"\.(md|json|patch|expected|gitignore)$|/golden(-state)?/")
+WITHOUT_LICENCE = re.compile(r"\.(md|json|patch|expected|default|gitignore)$|/golden(-state)?/"
+    r"|^debian/(changelog|copyright|source/format)$")
 # What has no lines.
 BINARY = re.compile(r"/golden-state/\d+/(journal|snapshot)$")
 
