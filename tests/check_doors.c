@@ -15,21 +15,6 @@
 
 #define ASK_LIVE "GET /live HTTP/1.1\r\nHost: test\r\n\r\n"
 
-static void
-in_folder(const struct rig *r, const char *name, char out[256])
-{
-	snprintf(out, 256, "%s/%s", r->folder, name);
-}
-
-static unsigned
-mode_of(const char *path)
-{
-	struct stat st;
-
-	ck_assert_int_eq(lstat(path, &st), 0);
-	return st.st_mode & 07777;
-}
-
 /* ---- A manager with sockets --------------------------------------------- */
 
 /* What a test has: a rig, its manager, and sockets that outlive daemons. */
@@ -136,13 +121,13 @@ START_TEST(passed_sockets_are_served_and_left_as_they_are)
 	    s.rig.socket, s.port);
 	ck_assert(rig_has_logged(&s.rig, text));
 	/* For whoever gets into its folder. */
-	in_folder(&s.rig, "http.port", path);
-	ck_assert_uint_eq(mode_of(path), 0644);
-	ck_assert_uint_eq(mode_of(s.rig.socket), 0600);
-	in_folder(&s.rig, "ingest.ipc.lock", path);
+	rig_path(&s.rig, "http.port", path, sizeof(path));
+	ck_assert_uint_eq(rig_mode(path), 0644);
+	ck_assert_uint_eq(rig_mode(s.rig.socket), 0600);
+	rig_path(&s.rig, "ingest.ipc.lock", path, sizeof(path));
 	ck_assert(!rig_exists(path));
 	end(&s);
-	ck_assert_uint_eq(mode_of(s.rig.socket), 0600);
+	ck_assert_uint_eq(rig_mode(s.rig.socket), 0600);
 	clear_stage(&s);
 }
 END_TEST
@@ -232,7 +217,7 @@ START_TEST(http_may_be_passed_as_a_unix_socket)
 	struct stage s;
 
 	set_stage(&s);
-	in_folder(&s.rig, "http.sock", path);
+	rig_path(&s.rig, "http.sock", path, sizeof(path));
 	close(s.http);
 	s.http = listen_unix(path);
 	manager_pass(&s.manager, s.ingest, "ingest");
@@ -276,7 +261,7 @@ START_TEST(the_runtime_folder_is_that_of_the_real_socket)
 	ck_assert(rig_has_logged(&s.rig,
 	    "DYN_METRICSD_ADDRESS is not used: the service manager passed "
 	    "the socket ingest, which is ipc:///tmp/"));
-	in_folder(&s.rig, "http.port", path);
+	rig_path(&s.rig, "http.port", path, sizeof(path));
 	ck_assert(rig_exists(path));
 	end(&s);
 	clear_stage(&s);
@@ -400,7 +385,7 @@ START_TEST(a_socket_of_the_wrong_sort_is_said)
 	struct stage s;
 
 	set_stage(&s);
-	in_folder(&s.rig, "wrong", path);
+	rig_path(&s.rig, "wrong", path, sizeof(path));
 	for (int i = 0; i < 5; i++) {
 		const char *name = i < 3 ? "ingest" : "http";
 		const char *said;

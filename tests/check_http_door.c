@@ -15,21 +15,6 @@
 
 #define ASK_LIVE "GET /live HTTP/1.1\r\nHost: test\r\n\r\n"
 
-static void
-in_folder(const struct rig *r, const char *name, char out[256])
-{
-	snprintf(out, 256, "%s/%s", r->folder, name);
-}
-
-static unsigned
-mode_of(const char *path)
-{
-	struct stat st;
-
-	ck_assert_int_eq(lstat(path, &st), 0);
-	return st.st_mode & 07777;
-}
-
 /* ---- HTTP on a Unix socket ---------------------------------------------- */
 
 static int
@@ -68,17 +53,17 @@ START_TEST(http_listens_on_a_unix_socket)
 	struct rig r;
 
 	rig_make(&r);
-	in_folder(&r, "h.sock", path);
+	rig_path(&r, "h.sock", path, sizeof(path));
 	snprintf(variable, sizeof(variable), "DYN_SYSTEM_HOST=unix:%s", path);
 	rig_serve(&r, &setting);
-	ck_assert_uint_eq(mode_of(path), 0660);
+	ck_assert_uint_eq(rig_mode(path), 0660);
 	ask_unix(path, "/live", "HTTP/1.1 200 OK");
 	ask_unix(path, "/health", "\"problems\":[]");
 	ask_unix(path, "/metrics",
 	    "dynamo_system_http_requests_total{code=\"200\",path=\"/live\"} 1");
 	snprintf(text, sizeof(text), "HTTP at unix:%s\n", path);
 	ck_assert(rig_has_logged(&r, text));
-	in_folder(&r, "http.port", text);
+	rig_path(&r, "http.port", text, sizeof(text));
 	ck_assert(!rig_exists(text));
 	/* It leaves neither a socket nor a lock. */
 	rig_stop(&r);
@@ -93,7 +78,7 @@ START_TEST(a_stale_socket_of_http_is_taken_over_and_another_file_is_not)
 	struct rig r;
 
 	rig_make(&r);
-	in_folder(&r, "h.sock", path);
+	rig_path(&r, "h.sock", path, sizeof(path));
 	snprintf(variable, sizeof(variable), "DYN_SYSTEM_HOST=unix:%s", path);
 	rig_write_file(path, "mine");
 	rig_check_says(rig_fail(&r, &setting), "another address (DYN_SYSTEM_HOST)");

@@ -17,21 +17,6 @@
 
 #define ADD_ONE "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}"
 
-static void
-in_folder(const struct rig *r, const char *name, char out[256])
-{
-	snprintf(out, 256, "%s/%s", r->folder, name);
-}
-
-static unsigned
-mode_of(const char *path)
-{
-	struct stat st;
-
-	ck_assert_int_eq(lstat(path, &st), 0);
-	return st.st_mode & 07777;
-}
-
 /* ---- Starting ---------------------------------------------------------- */
 
 START_TEST(the_socket_is_for_its_owner_and_group_and_the_port_is_in_a_file)
@@ -41,8 +26,8 @@ START_TEST(the_socket_is_for_its_owner_and_group_and_the_port_is_in_a_file)
 	FILE *f;
 
 	rig_start(&r, NULL);
-	ck_assert_uint_eq(mode_of(r.socket), 0660);
-	in_folder(&r, "http.port", path);
+	ck_assert_uint_eq(rig_mode(r.socket), 0660);
+	rig_path(&r, "http.port", path, sizeof(path));
 	f = fopen(path, "r");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
@@ -59,10 +44,10 @@ START_TEST(a_missing_folder_is_made)
 	char folder[256];
 
 	rig_make(&r);
-	in_folder(&r, "run", folder);
+	rig_path(&r, "run", folder, sizeof(folder));
 	snprintf(r.socket, sizeof(r.socket), "%s/run/i.ipc", r.folder);
 	rig_serve(&r, NULL);
-	ck_assert_uint_eq(mode_of(folder), 0750);
+	ck_assert_uint_eq(rig_mode(folder), 0750);
 	rig_count(&r, "n", 1);
 	kill(r.pid, SIGTERM);
 	rig_wait_ended(&r);
@@ -90,7 +75,7 @@ START_TEST(the_port_file_can_be_elsewhere)
 	struct rig r;
 
 	rig_make(&r);
-	in_folder(&r, "my port", path);
+	rig_path(&r, "my port", path, sizeof(path));
 	snprintf(setting_text, sizeof(setting_text),
 	    "{\"http\": {\"port_file\": \"%s\"}}", path);
 	rig_serve(&r, &setting);
@@ -110,11 +95,11 @@ START_TEST(the_port_file_is_in_the_runtime_folder)
 	struct rig r;
 
 	rig_make(&r);
-	in_folder(&r, "runtime", path);
+	rig_path(&r, "runtime", path, sizeof(path));
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	snprintf(variable, sizeof(variable), "RUNTIME_DIRECTORY=%s:/nonexistent", path);
 	rig_serve(&r, &setting);
-	in_folder(&r, "runtime/http.port", path);
+	rig_path(&r, "runtime/http.port", path, sizeof(path));
 	ck_assert(rig_exists(path));
 	kill(r.pid, SIGTERM);
 	rig_wait_ended(&r);
@@ -135,7 +120,7 @@ START_TEST(http_can_be_off)
 
 		rig_start(&r, &setting);
 		ck_assert_uint_eq(r.port, 0);
-		in_folder(&r, "http.port", path);
+		rig_path(&r, "http.port", path, sizeof(path));
 		ck_assert(!rig_exists(path));
 		ck_assert(rig_has_logged(&r, "HTTP disabled"));
 		rig_count(&r, "n", 1);
@@ -300,7 +285,7 @@ START_TEST(files_that_are_no_longer_ours_are_left)
 	rig_start(&r, NULL);
 	unlink(r.socket);
 	fd = rig_bind_unix(r.socket, SOCK_STREAM);
-	in_folder(&r, "http.port", port);
+	rig_path(&r, "http.port", port, sizeof(port));
 	unlink(port);
 	rig_write_file(port, "another's");
 	kill(r.pid, SIGTERM);

@@ -14,12 +14,6 @@
 #include "rig.h"
 #include "suite.h"
 
-static void
-in_folder(const struct rig *r, const char *name, char out[256])
-{
-	snprintf(out, 256, "%s/%s", r->folder, name);
-}
-
 START_TEST(a_taken_port_is_said_with_what_to_do)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
@@ -136,7 +130,7 @@ START_TEST(a_file_at_the_path_is_left_alone)
 	ck_assert_int_eq(mkdir(r.socket, 0700), 0);
 	rig_check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
 	rmdir(r.socket);
-	in_folder(&r, "target", target);
+	rig_path(&r, "target", target, sizeof(target));
 	ck_assert_int_eq(symlink(target, r.socket), 0);
 	rig_check_says(rig_fail(&r, NULL), "is not a socket: it is left alone");
 	ck_assert(!rig_exists(target));
@@ -150,8 +144,8 @@ START_TEST(a_link_in_place_of_the_lock_is_not_followed)
 	struct rig r;
 
 	rig_make(&r);
-	in_folder(&r, "ingest.ipc.lock", lock);
-	in_folder(&r, "target", target);
+	rig_path(&r, "ingest.ipc.lock", lock, sizeof(lock));
+	rig_path(&r, "target", target, sizeof(target));
 	ck_assert_int_eq(symlink(target, lock), 0);
 	rig_check_says(rig_fail(&r, NULL), "cannot be opened");
 	ck_assert(!rig_exists(target));

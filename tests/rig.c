@@ -60,10 +60,19 @@ rig_again(uint64_t *began_ms, const char *what)
 
 /* ---- The daemon -------------------------------------------------------- */
 
-static void
-in_folder(const struct rig *r, const char *name, char *out, size_t room)
+void
+rig_path(const struct rig *r, const char *name, char *out, size_t room)
 {
 	snprintf(out, room, "%s/%s", r->folder, name);
+}
+
+unsigned
+rig_mode(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(lstat(path, &st), 0);
+	return st.st_mode & 07777;
 }
 
 void
@@ -72,9 +81,9 @@ rig_make(struct rig *r)
 	*r = (struct rig){ 0 };
 	snprintf(r->folder, sizeof(r->folder), "/tmp/metricsd-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(r->folder));
-	in_folder(r, "ingest.ipc", r->socket, sizeof(r->socket));
-	in_folder(r, "log", r->log, sizeof(r->log));
-	in_folder(r, "state", r->state, sizeof(r->state));
+	rig_path(r, "ingest.ipc", r->socket, sizeof(r->socket));
+	rig_path(r, "log", r->log, sizeof(r->log));
+	rig_path(r, "state", r->state, sizeof(r->state));
 }
 
 #define ENVIRONMENT_MAX 16
@@ -108,7 +117,7 @@ load(const struct rig *r, const struct rig_setting *setting, struct loaded *ret)
 		    sizeof(ret->environment) - sizeof(environment[0]));
 		environment[0] = (char *)(uintptr_t)setting->environment[i];
 	}
-	in_folder(r, "config", ret->file, sizeof(ret->file));
+	rig_path(r, "config", ret->file, sizeof(ret->file));
 	if (setting->file)
 		rig_write_file(ret->file, setting->file);
 	ret->source = (struct config_source){
@@ -250,7 +259,7 @@ rig_reload(const struct rig *r, const char *text)
 {
 	char file[128];
 
-	in_folder(r, "config", file, sizeof(file));
+	rig_path(r, "config", file, sizeof(file));
 	rig_write_file(file, text);
 	kill(r->pid, SIGHUP);
 	rig_wait_logged(r, "SIGHUP: configuration read again");
@@ -301,7 +310,7 @@ rig_remove(struct rig *r, const char *also)
 	unlink(r->log);
 	remove_folder(r->state);
 	if (also) {
-		in_folder(r, also, path, sizeof(path));
+		rig_path(r, also, path, sizeof(path));
 		ck_assert_int_eq(remove(path), 0);
 	}
 	ck_assert_msg(rmdir(r->folder) == 0, "something is left in %s", r->folder);

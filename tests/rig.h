@@ -51,6 +51,11 @@ void rig_stop(struct rig *r);
  * file. */
 void rig_remove(struct rig *r, const char *also);
 
+/* A file in its folder. */
+void rig_path(const struct rig *r, const char *name, char *out, size_t room);
+/* The mode of a file, which must be there. */
+unsigned rig_mode(const char *path);
+
 /* Reload: a configuration as JSON, which must be right. Once for each daemon. */
 void rig_reload(const struct rig *r, const char *text);
 
