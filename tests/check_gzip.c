@@ -241,6 +241,7 @@ check_copies(
     const struct deflate_copies *copies, struct text text, size_t start, size_t end)
 {
 	size_t at = start;
+	bool true_so_far = true; /* a million assertions take their time */
 
 	ck_assert_uint_ge(copies->n, 1);
 	for (size_t i = 0; i < copies->n; i++) {
@@ -256,8 +257,9 @@ check_copies(
 		ck_assert_uint_ge(c->distance, 1);
 		ck_assert_uint_le(c->distance, at < 32768 ? at : 32768);
 		for (size_t k = 0; k < c->length; k++, at++)
-			ck_assert_uint_eq(text.at[at], text.at[at - c->distance]);
+			true_so_far &= text.at[at] == text.at[at - c->distance];
 	}
+	ck_assert(true_so_far);
 	ck_assert_uint_eq(at, end);
 }
 

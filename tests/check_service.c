@@ -71,6 +71,7 @@ START_TEST(nothing_is_ever_due_without_a_manager)
 		service_turn(&s, &some, 90000);
 		ck_assert_uint_eq(service_due_ms(&s, 90000), UINT64_MAX);
 	}
+	manager_forget();
 }
 END_TEST
 

@@ -77,10 +77,21 @@ pass(const struct manager *m)
 }
 
 void
+manager_forget(void)
+{
+	static const char *const said[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC",
+		"WATCHDOG_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID" };
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		unsetenv(said[i]);
+}
+
+void
 manager_prepare(void *manager)
 {
 	const struct manager *m = manager;
 
+	manager_forget();
 	setenv("NOTIFY_SOCKET", m->path, 1);
 	if (m->watchdog_us) {
 		set_number("WATCHDOG_USEC", m->watchdog_us);

@@ -35,6 +35,8 @@ void manager_pass(struct manager *m, int socket, const char *name);
 struct rig_setting manager_setting(struct manager *m);
 /* Take what it says into the environment of this process. */
 void manager_prepare(void *manager);
+/* Take what any has said out of it. */
+void manager_forget(void);
 
 /* The next thing that it hears; the text lives until the next call. */
 const char *manager_hear(const struct manager *m);
