@@ -494,75 +494,7 @@ START_TEST(a_bad_wish_is_refused)
 }
 END_TEST
 
-/* ---- EXPOSE, STATUS --------------------------------------------------- */
-
-static enum message_type
-send_simple(void (*put)(struct wire_writer *))
-{
-	uint8_t bytes[64];
-	struct wire_writer w;
-
-	wire_writer_init(&w, bytes, sizeof(bytes));
-	put(&w);
-	return talk_send(b, bytes, w.bytes);
-}
-
-static void
-put_expose_runtime(struct wire_writer *w)
-{
-	struct message_level level = { 0 };
-
-	message_put_expose(w, &level);
-}
-
-START_TEST(expose_gives_the_text_and_status_the_workers)
-{
-	start(a);
-	ck_assert_int_eq(send_simple(put_expose_runtime), MESSAGE_TEXT);
-	ck_assert_ptr_nonnull(
-	    memmem(t->m.text.at, t->m.text.bytes, "\ndynamo_c 0\n", 12));
-	ck_assert_ptr_nonnull(
-	    memmem(t->m.text.at, t->m.text.bytes, "\ndynamo_metricsd_workers 1\n", 27));
-	ck_assert_int_eq(send_simple(message_put_status), MESSAGE_TEXT);
-	ck_assert_ptr_nonnull(memmem(t->m.text.at, t->m.text.bytes, "\"pid\":100", 9));
-}
-END_TEST
-
-START_TEST(no_page_is_made_for_a_peer_that_gets_no_reply)
-{
-	void (*const puts[])(
-	    struct wire_writer *) = { put_expose_runtime, message_put_status };
-	uint8_t bytes[64];
-	struct wire_writer w;
-
-	b->peer.unheard = true;
-	for (size_t i = 0; i < 2; i++) {
-		wire_writer_init(&w, bytes, sizeof(bytes));
-		puts[i](&w);
-		apply_request(t->apply, &b->peer, bytes, w.bytes, t->now_ms, &t->reply);
-		ck_assert_uint_eq(t->reply.bytes, 0);
-	}
-	ck_assert_ptr_null(strstr(t->logged.at, "refused"));
-}
-END_TEST
-
-START_TEST(expose_over_the_message_limit_is_refused_with_advice)
-{
-	struct apply_options o = { .store = TALK_STORE,
-		.lease_ms = 10,
-		.grace_ms = 5,
-		.message_bytes = 4096,
-		.json_bytes = 65536,
-		.version = "0" };
-
-	talk_free(t);
-	t = talk_new(NULL, &o);
-	b = talk_worker(t, 1);
-	ck_assert_int_eq(send_simple(put_expose_runtime), MESSAGE_ERROR);
-	ck_assert_int_eq(t->m.reason, REASON_LIMIT);
-	ck_assert_ptr_nonnull(memmem(t->m.text.at, t->m.text.bytes, "use HTTP", 8));
-}
-END_TEST
+/* ---- What is told ------------------------------------------------------ */
 
 START_TEST(refusals_are_counted_by_reason_and_logged_with_who)
 {
@@ -678,9 +610,6 @@ main(void)
 	tcase_add_test(c, names_are_slots_or_wishes_and_unique);
 	tcase_add_test(c, a_successor_takes_the_name_of_a_disconnected_worker);
 	tcase_add_test(c, a_bad_wish_is_refused);
-	tcase_add_test(c, expose_gives_the_text_and_status_the_workers);
-	tcase_add_test(c, no_page_is_made_for_a_peer_that_gets_no_reply);
-	tcase_add_test(c, expose_over_the_message_limit_is_refused_with_advice);
 	tcase_add_test(c, refusals_are_counted_by_reason_and_logged_with_who);
 	tcase_add_test(c, no_peer_can_fill_the_log);
 	tcase_add_test(c, registrations_show_in_the_debug_log);

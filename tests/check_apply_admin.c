@@ -13,9 +13,6 @@ static struct talk_worker *root, *worker;
 static const struct talk_metric counter = {
 	.kind = MESSAGE_COUNTER, .level = "n/c", .name = "c", .variable = "l"
 };
-static const struct talk_metric gauge = {
-	.id = 1, .kind = MESSAGE_GAUGE, .level = "", .name = "g"
-};
 
 static void
 setup(void)
@@ -424,73 +421,6 @@ START_TEST(a_message_that_tail_has_no_memory_for_is_applied_and_missed)
 }
 END_TEST
 
-/* ---- STATUS ------------------------------------------------------------------- */
-
-static const char *
-status(void)
-{
-	struct strbuf out = STRBUF_EMPTY;
-	static char text[4096];
-
-	apply_status(t->apply, t->now_ms, &out);
-	ck_assert_uint_lt(out.bytes, sizeof(text));
-	memcpy(text, out.at, out.bytes + 1);
-	strbuf_free(&out);
-	return text;
-}
-
-START_TEST(status_tells_when_a_worker_reported_last)
-{
-	talk_hello(worker, NULL);
-	talk_define(worker, &gauge, "", 0);
-	check_says_not(status(), "updated_ms");
-	talk_set(worker, 0, 1);
-	t->now_ms += 40;
-	talk_ping(worker);
-	t->now_ms += 2;
-	check_says(status(), "\"idle_ms\":2,\"updated_ms\":42,");
-}
-END_TEST
-
-START_TEST(status_has_the_totals)
-{
-	talk_hello(worker, NULL);
-	talk_json(t, "{");
-	talk_json(t, "{}");
-	check_says(status(), "\"totals\":{\"connections\":0,\"messages\":3,"
-			     "\"received_bytes\":");
-	check_says(status(), ",\"folded_total\":0,\"remembered\":0,\"resent_total\":0,"
-			     "\"refused_total\":2,\"client_dropped_total\":0,");
-	check_says(status(), "},\"workers\":[{");
-	ck_assert_int_eq(talk_again(worker), MESSAGE_NEW);
-	talk_bye(worker);
-	check_says(status(), ",\"folded_total\":1,\"remembered\":0,");
-}
-END_TEST
-
-static void
-put_state(void *arg, struct strbuf *out)
-{
-	strbuf_addf(out, "{\"n\":%d}", *(int *)arg);
-}
-
-START_TEST(status_has_the_state_where_there_is_one)
-{
-	int n = 7;
-	struct apply_options o = { .lease_ms = 1,
-		.message_bytes = 1 << 20,
-		.version = "0",
-		.state_status = put_state,
-		.refresh_arg = &n };
-
-	ck_assert_ptr_null(strstr(status(), "\"state\""));
-	talk_free(t);
-	t = talk_new(NULL, &o);
-	worker = talk_worker(t, 1);
-	check_says(status(), ",\"state\":{\"n\":7},\"workers\":[]}");
-}
-END_TEST
-
 static Suite *
 suite(void)
 {
@@ -515,9 +445,6 @@ suite(void)
 	tcase_add_test(c, a_removal_that_fails_for_want_of_memory_removes_nothing);
 	tcase_add_test(c, tail_and_log_level_do_without_memory_or_say_so);
 	tcase_add_test(c, a_message_that_tail_has_no_memory_for_is_applied_and_missed);
-	tcase_add_test(c, status_tells_when_a_worker_reported_last);
-	tcase_add_test(c, status_has_the_totals);
-	tcase_add_test(c, status_has_the_state_where_there_is_one);
 	suite_add_tcase(s, c);
 	return s;
 }
