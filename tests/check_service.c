@@ -17,40 +17,55 @@
 
 static const struct service_figures none, some = { 3, 120 };
 
+static struct service s;
+static struct manager m;
+static struct rig r;
+
 static void
-hear(const struct manager *m, const char *text)
+set_stage(void)
 {
-	ck_assert_str_eq(manager_hear(m), text);
+	rig_make(&r);
+	manager_make(&m, &r);
+}
+
+static void
+clear_stage(void)
+{
+	manager_remove(&m);
+	rig_remove(&r, NULL);
+}
+
+static void
+hear(const char *text)
+{
+	ck_assert_str_eq(manager_hear(&m), text);
 }
 
 /* ---- At which time: a service by itself --------------------------------- */
 
 /* The manager of this process. */
 static void
-begin(struct service *s, struct manager *m, struct rig *r, uint64_t watchdog_us)
+begin(uint64_t watchdog_us)
 {
-	rig_make(r);
-	manager_make(m, r);
-	m->watchdog_us = watchdog_us;
-	manager_prepare(m);
-	service_begin(s);
+	m.watchdog_us = watchdog_us;
+	manager_prepare(&m);
+	service_begin(&s);
 }
 
 static void
-end(struct service *s, struct manager *m, struct rig *r)
+end(void)
 {
-	service_end(s);
-	manager_remove(m);
-	rig_remove(r, NULL);
+	service_end(&s);
+	clear_stage();
 }
 
 /* The manager takes no more. Its queue is as long as the machine says, hundreds at most.
  */
 static void
-fill(const struct service *s)
+fill(void)
 {
 	for (int i = 0; i < 3000; i++)
-		service_is_reloading(s);
+		service_is_reloading(&s);
 }
 
 START_TEST(nothing_is_ever_due_without_a_manager)
@@ -60,8 +75,6 @@ START_TEST(nothing_is_ever_due_without_a_manager)
 
 	setenv("WATCHDOG_USEC", "1000", 1);
 	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
-		struct service s;
-
 		unsetenv("NOTIFY_SOCKET");
 		if (sockets[i])
 			setenv("NOTIFY_SOCKET", sockets[i], 1);
@@ -77,30 +90,23 @@ END_TEST
 
 START_TEST(nothing_is_due_while_nothing_changes)
 {
-	struct service s;
-	struct manager m;
-	struct rig r;
 
-	begin(&s, &m, &r, 0);
+	begin(0);
 	service_is_ready(&s, "HTTP port 8081", &some, 1000);
-	hear(&m, "READY=1\nSTATUS=HTTP port 8081, 3 workers, 120 series");
+	hear("READY=1\nSTATUS=HTTP port 8081, 3 workers, 120 series");
 	service_turn(&s, &some, 90000);
 	ck_assert_uint_eq(service_due_ms(&s, 90000), UINT64_MAX);
 	ck_assert(!manager_hears(&m));
-	end(&s, &m, &r);
 }
 END_TEST
 
 START_TEST(what_changes_is_said_once_a_second)
 {
 	struct service_figures now = { 0, 0 };
-	struct service s;
-	struct manager m;
-	struct rig r;
 
-	begin(&s, &m, &r, 0);
+	begin(0);
 	service_is_ready(&s, "HTTP port 1", &now, 1000);
-	hear(&m, "READY=1\nSTATUS=HTTP port 1, 0 workers, 0 series");
+	hear("READY=1\nSTATUS=HTTP port 1, 0 workers, 0 series");
 	for (uint64_t ms = 1000; ms < 2000; ms += 100) {
 		now.workers++;
 		service_turn(&s, &now, ms);
@@ -108,12 +114,12 @@ START_TEST(what_changes_is_said_once_a_second)
 	}
 	ck_assert(!manager_hears(&m));
 	service_turn(&s, &now, 2000);
-	hear(&m, "STATUS=HTTP port 1, 10 workers, 0 series");
+	hear("STATUS=HTTP port 1, 10 workers, 0 series");
 	ck_assert_uint_eq(service_due_ms(&s, 2000), UINT64_MAX);
 	/* It is said at once what comes after a quiet second, */
 	now.series++;
 	service_turn(&s, &now, 3000);
-	hear(&m, "STATUS=HTTP port 1, 10 workers, 1 series");
+	hear("STATUS=HTTP port 1, 10 workers, 1 series");
 	/* and nothing when all is as it was. */
 	now.series++;
 	service_turn(&s, &now, 3100);
@@ -122,17 +128,13 @@ START_TEST(what_changes_is_said_once_a_second)
 	ck_assert_uint_eq(service_due_ms(&s, 3200), UINT64_MAX);
 	service_turn(&s, &now, 9000);
 	ck_assert(!manager_hears(&m));
-	end(&s, &m, &r);
 }
 END_TEST
 
 START_TEST(the_watchdog_is_fed_twice_in_its_time)
 {
-	struct service s;
-	struct manager m;
-	struct rig r;
 
-	begin(&s, &m, &r, 30000000);
+	begin(30000000);
 	/* Nobody watches before it is ready. */
 	service_is_ready(&s, "HTTP disabled", &none, 5000);
 	manager_hear(&m);
@@ -141,49 +143,40 @@ START_TEST(the_watchdog_is_fed_twice_in_its_time)
 	ck_assert_uint_eq(service_due_ms(&s, 19999), 1);
 	ck_assert(!manager_hears(&m));
 	service_turn(&s, &none, 20000);
-	hear(&m, "WATCHDOG=1");
+	hear("WATCHDOG=1");
 	ck_assert_uint_eq(service_due_ms(&s, 20000), 15000);
 	/* Late, and on from there. */
 	service_turn(&s, &none, 90000);
-	hear(&m, "WATCHDOG=1");
+	hear("WATCHDOG=1");
 	ck_assert_uint_eq(service_due_ms(&s, 90000), 15000);
 	ck_assert(!manager_hears(&m));
-	end(&s, &m, &r);
 }
 END_TEST
 
 START_TEST(what_the_watchdog_did_not_get_comes_long_before_its_time_is_over)
 {
-	struct service s;
-	struct manager m;
-	struct rig r;
 
-	begin(&s, &m, &r, 30000000);
+	begin(30000000);
 	service_is_ready(&s, "HTTP disabled", &none, 5000);
-	fill(&s);
+	fill();
 	service_turn(&s, &none, 20000);
 	ck_assert_uint_le(service_due_ms(&s, 20000), 2000);
 	ck_assert_uint_ge(service_due_ms(&s, 20000), 1000);
 	while (manager_hears(&m))
 		ck_assert_str_ne(manager_hear(&m), "WATCHDOG=1");
 	service_turn(&s, &none, 22000);
-	hear(&m, "WATCHDOG=1");
+	hear("WATCHDOG=1");
 	ck_assert_uint_eq(service_due_ms(&s, 22000), 15000);
-	end(&s, &m, &r);
 }
 END_TEST
 
 START_TEST(a_watchdog_in_less_than_no_time_is_fed_all_the_same)
 {
-	struct service s;
-	struct manager m;
-	struct rig r;
 
-	begin(&s, &m, &r, 1);
+	begin(1);
 	service_is_ready(&s, "HTTP disabled", &none, 5);
 	manager_hear(&m);
 	ck_assert_uint_eq(service_due_ms(&s, 5), 1);
-	end(&s, &m, &r);
 }
 END_TEST
 
@@ -191,12 +184,9 @@ START_TEST(a_manager_that_takes_no_more_is_not_waited_for)
 {
 	struct service_figures now = { 0, 0 };
 	const char *text;
-	struct service s;
-	struct manager m;
-	struct rig r;
 
-	begin(&s, &m, &r, 2000);
-	fill(&s);
+	begin(2000);
+	fill();
 	service_is_ready(&s, "HTTP port 1", &now, 1000);
 	for (uint64_t ms = 1000; ms < 9000; ms += 100)
 		service_turn(&s, &now, ms);
@@ -208,100 +198,80 @@ START_TEST(a_manager_that_takes_no_more_is_not_waited_for)
 	/* It is told that all is ready as soon as it listens again. */
 	ck_assert(!s.is_ready);
 	service_turn(&s, &now, 9900);
-	hear(&m, "WATCHDOG=1");
-	hear(&m, "READY=1\nSTATUS=HTTP port 1, 0 workers, 0 series");
+	hear("WATCHDOG=1");
+	hear("READY=1\nSTATUS=HTTP port 1, 0 workers, 0 series");
 	now.workers = 1;
 	service_turn(&s, &now, 10900);
-	hear(&m, "WATCHDOG=1");
-	hear(&m, "STATUS=HTTP port 1, 1 workers, 0 series");
-	end(&s, &m, &r);
+	hear("WATCHDOG=1");
+	hear("STATUS=HTTP port 1, 1 workers, 0 series");
 }
 END_TEST
 
 START_TEST(what_takes_long_asks_for_more_time)
 {
-	struct service s;
-	struct manager m;
-	struct rig r;
 
-	begin(&s, &m, &r, 0);
+	begin(0);
 	service_is_loading(&s, 2500);
-	hear(&m, "STATUS=loading what was kept\nEXTEND_TIMEOUT_USEC=2500000");
+	hear("STATUS=loading what was kept\nEXTEND_TIMEOUT_USEC=2500000");
 	service_is_saving(&s, 3500);
-	hear(&m, "STATUS=writing the last snapshot\nEXTEND_TIMEOUT_USEC=3500000");
-	end(&s, &m, &r);
+	hear("STATUS=writing the last snapshot\nEXTEND_TIMEOUT_USEC=3500000");
 }
 END_TEST
 
 /* ---- Of a real daemon --------------------------------------------------- */
 
 static void
-start(struct manager *m, struct rig *r, const char *file)
+start(void)
 {
-	struct rig_setting setting = manager_setting(m);
+	struct rig_setting setting = manager_setting(&m);
 
-	setting.file = file;
-	rig_serve(r, &setting);
+	rig_serve(&r, &setting);
 }
 
 static void
-stop(struct manager *m, struct rig *r)
+stop(void)
 {
-	kill(r->pid, SIGTERM);
-	rig_wait_ended(r);
-	manager_remove(m);
-	rig_remove(r, NULL);
+	kill(r.pid, SIGTERM);
+	rig_wait_ended(&r);
+	clear_stage();
 }
 
 START_TEST(a_life_is_told_in_order)
 {
 	const char *text;
-	struct manager m;
 	char ready[128];
-	struct rig r;
 
-	rig_make(&r);
-	manager_make(&m, &r);
-	start(&m, &r, NULL);
+	start();
 	text = manager_hear(&m);
 	rig_check_says(text, "STATUS=loading what was kept");
 	snprintf(ready, sizeof(ready),
 	    "READY=1\nSTATUS=HTTP port %u, 0 workers, 0 series", r.port);
-	hear(&m, ready);
+	hear(ready);
 	kill(r.pid, SIGTERM);
-	hear(&m, "STOPPING=1\nSTATUS=answering what came before the end");
+	hear("STOPPING=1\nSTATUS=answering what came before the end");
 	text = manager_hear(&m);
 	rig_check_says(text, "STATUS=writing the last snapshot");
 	rig_wait_ended(&r);
 	ck_assert(!manager_hears(&m));
-	manager_remove(&m);
-	rig_remove(&r, NULL);
+	clear_stage();
 }
 END_TEST
 
 START_TEST(who_is_ready_answers)
 {
-	struct manager m;
-	struct rig r;
 
-	rig_make(&r);
-	manager_make(&m, &r);
-	start(&m, &r, NULL);
+	start();
 	manager_hear_until(&m, "READY=1");
 	rig_count(&r, "n", 1);
 	ck_assert_double_eq(rig_sample(&r, "dynamo_n"), 1);
-	stop(&m, &r);
+	stop();
 }
 END_TEST
 
 START_TEST(a_start_that_fails_is_never_ready)
 {
 	struct rig_setting setting;
-	struct manager m;
-	struct rig r;
 
-	rig_make(&r);
-	manager_make(&m, &r);
 	setting = manager_setting(&m);
 	rig_write_file(r.socket, "no socket");
 	rig_fail(&r, &setting);
@@ -314,9 +284,9 @@ END_TEST
 
 /* It has MONOTONIC_USEC, of now. */
 static void
-hear_reloading(const struct manager *m, uint64_t before_ms)
+hear_reloading(uint64_t before_ms)
 {
-	const char *text = manager_hear_until(m, "RELOADING=1\nMONOTONIC_USEC=");
+	const char *text = manager_hear_until(&m, "RELOADING=1\nMONOTONIC_USEC=");
 	uint64_t us = strtoull(strrchr(text, '=') + 1, NULL, 10);
 
 	ck_assert_uint_ge(us / 1000, before_ms);
@@ -327,55 +297,43 @@ START_TEST(a_reload_is_told_and_its_end_too_when_the_file_is_bad)
 {
 	uint64_t before_ms = rig_now_ms();
 	char file[128];
-	struct manager m;
-	struct rig r;
 
-	rig_make(&r);
-	manager_make(&m, &r);
-	start(&m, &r, NULL);
+	start();
 	manager_hear_until(&m, "READY=1");
 	rig_reload(&r, "{\"ingest\": {\"grace_ms\": 1000}}");
-	hear_reloading(&m, before_ms);
-	hear(&m, "READY=1");
+	hear_reloading(before_ms);
+	hear("READY=1");
 	snprintf(file, sizeof(file), "%s/config", r.folder);
 	rig_write_file(file, "{\"ingest\": {\"grace_ms\": \"x\"}}");
 	kill(r.pid, SIGHUP);
-	hear_reloading(&m, before_ms);
-	hear(&m, "READY=1");
+	hear_reloading(before_ms);
+	hear("READY=1");
 	rig_wait_logged(&r, "the configuration stays as it was");
 	unlink(file);
-	stop(&m, &r);
+	stop();
 }
 END_TEST
 
 START_TEST(the_status_follows_series)
 {
-	struct manager m;
-	struct rig r;
 	int fd;
 
-	rig_make(&r);
-	manager_make(&m, &r);
-	start(&m, &r, NULL);
+	start();
 	fd = rig_open(&r, SP_REQ);
 	rig_send_text(fd, 1, ADD_TWO);
 	rig_receive_ok(fd, 1);
 	while (strstr(manager_hear(&m), ", 0 workers, 2 series") == NULL)
 		;
 	close(fd);
-	stop(&m, &r);
+	stop();
 }
 END_TEST
 
 START_TEST(the_watchdog_hears_of_a_loop_that_turns_and_of_no_other)
 {
-	struct manager m;
-	struct rig r;
 
-	rig_make(&r);
-	manager_make(&m, &r);
 	m.watchdog_us = WATCHDOG_US;
-	start(&m, &r, NULL);
+	start();
 	for (int i = 0; i < 5; i++)
 		manager_hear_until(&m, "WATCHDOG=1");
 	kill(r.pid, SIGSTOP);
@@ -387,36 +345,28 @@ START_TEST(the_watchdog_hears_of_a_loop_that_turns_and_of_no_other)
 	ck_assert(!manager_hears(&m));
 	kill(r.pid, SIGCONT);
 	manager_hear_until(&m, "WATCHDOG=1");
-	stop(&m, &r);
+	stop();
 }
 END_TEST
 
 START_TEST(the_watchdog_of_another_process_is_not_fed)
 {
-	struct manager m;
-	struct rig r;
 
-	rig_make(&r);
-	manager_make(&m, &r);
 	m.watchdog_us = WATCHDOG_US;
 	m.watches_another = true;
-	start(&m, &r, NULL);
+	start();
 	manager_hear_until(&m, "READY=1");
 	rig_pause_ms(3 * WATCHDOG_US / 1000);
 	ck_assert(!manager_hears(&m));
-	stop(&m, &r);
+	stop();
 }
 END_TEST
 
 START_TEST(a_manager_that_has_gone_does_no_harm)
 {
-	struct manager m;
-	struct rig r;
 
-	rig_make(&r);
-	manager_make(&m, &r);
 	m.watchdog_us = WATCHDOG_US;
-	start(&m, &r, NULL);
+	start();
 	manager_hear_until(&m, "WATCHDOG=1");
 	manager_remove(&m);
 	rig_pause_ms(2 * WATCHDOG_US / 1000);
@@ -428,19 +378,21 @@ END_TEST
 int
 main(void)
 {
-	Suite *s = suite_create("service");
-	TCase *t = tcase_create("service");
+	Suite *suite = suite_create("service");
+	TCase *alone = tcase_create("alone"), *t = tcase_create("daemon");
 
+	tcase_add_checked_fixture(alone, set_stage, end);
+	tcase_add_checked_fixture(t, set_stage, NULL);
 	tcase_set_timeout(t, 60);
-	tcase_add_test(t, nothing_is_ever_due_without_a_manager);
-	tcase_add_test(t, nothing_is_due_while_nothing_changes);
-	tcase_add_test(t, what_changes_is_said_once_a_second);
-	tcase_add_test(t, the_watchdog_is_fed_twice_in_its_time);
+	tcase_add_test(alone, nothing_is_ever_due_without_a_manager);
+	tcase_add_test(alone, nothing_is_due_while_nothing_changes);
+	tcase_add_test(alone, what_changes_is_said_once_a_second);
+	tcase_add_test(alone, the_watchdog_is_fed_twice_in_its_time);
 	tcase_add_test(
-	    t, what_the_watchdog_did_not_get_comes_long_before_its_time_is_over);
-	tcase_add_test(t, a_watchdog_in_less_than_no_time_is_fed_all_the_same);
-	tcase_add_test(t, a_manager_that_takes_no_more_is_not_waited_for);
-	tcase_add_test(t, what_takes_long_asks_for_more_time);
+	    alone, what_the_watchdog_did_not_get_comes_long_before_its_time_is_over);
+	tcase_add_test(alone, a_watchdog_in_less_than_no_time_is_fed_all_the_same);
+	tcase_add_test(alone, a_manager_that_takes_no_more_is_not_waited_for);
+	tcase_add_test(alone, what_takes_long_asks_for_more_time);
 	tcase_add_test(t, a_life_is_told_in_order);
 	tcase_add_test(t, who_is_ready_answers);
 	tcase_add_test(t, a_start_that_fails_is_never_ready);
@@ -449,6 +401,7 @@ main(void)
 	tcase_add_test(t, the_watchdog_hears_of_a_loop_that_turns_and_of_no_other);
 	tcase_add_test(t, the_watchdog_of_another_process_is_not_fed);
 	tcase_add_test(t, a_manager_that_has_gone_does_no_harm);
-	suite_add_tcase(s, t);
-	return suite_run(s);
+	suite_add_tcase(suite, alone);
+	suite_add_tcase(suite, t);
+	return suite_run(suite);
 }
