@@ -94,19 +94,28 @@ write_cgroup(void)
 	return -1;
 }
 
+/* A file of its own, which is gone already; -1 if none can be made. */
+static int
+open_new_file(void)
+{
+	char path[300];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/dynm-probe", getenv("RUNTIME_DIRECTORY"));
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		unlink(path);
+	return fd;
+}
+
 static int
 make_suid_file(void)
 {
-	char path[300];
-	int fd, rc;
+	int fd = open_new_file();
+	int rc = fd < 0 ? -1 : fchmod(fd, S_ISUID | 0700);
 
-	snprintf(path, sizeof(path), "%s/dynm-suid", getenv("RUNTIME_DIRECTORY"));
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -1;
-	rc = fchmod(fd, S_ISUID | 0700);
-	close(fd);
-	unlink(path);
+	if (fd >= 0)
+		close(fd);
 	return rc;
 }
 
@@ -263,16 +272,11 @@ become_somebody(void)
 static int
 give_file_away(void)
 {
-	char path[300];
-	int fd, rc;
+	int fd = open_new_file();
+	int rc = fd < 0 ? -1 : fchown(fd, 12345, 12345);
 
-	snprintf(path, sizeof(path), "%s/dynm-gift", getenv("RUNTIME_DIRECTORY"));
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -1;
-	rc = fchown(fd, 12345, 12345);
-	close(fd);
-	unlink(path);
+	if (fd >= 0)
+		close(fd);
 	return rc;
 }
 
