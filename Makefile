@@ -73,12 +73,13 @@ CTL    := $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 CHECKS := $(filter $(or $(T),%),$(patsubst tests/check_%.c,%,$(sort $(wildcard tests/check_*.c))))
 SYSPEERS := $(patsubst tests/system/peer_%.c,%,$(sort $(wildcard tests/system/peer_*.c)))
 BENCHES := $(basename $(call sources,tests/bench) $(sort $(wildcard tests/bench/*.cpp)))
+FUZZES := $(basename $(call objects,$(sort $(wildcard tests/fuzz/fuzz_*.c))))
 FAILING := $(BUILD)/tests/failing.o
 TESTUTIL := $(filter-out $(FAILING),$(call objects,\
 	$(filter-out tests/check_%,$(call sources,tests))))
 EXAMPLES := $(basename $(sort $(wildcard client/examples/*.c client/examples/*.cpp)))
 SYSTEST  := $(basename $(filter-out tests/system/peer_%,$(call sources,tests/system)) \
-	$(call sources,tests/chaos) $(call sources,tests/service))
+	$(call sources,tests/chaos) $(call sources,tests/service)) tests/attack/bystander
 
 # tests/sacred: one application; late: not linked to the library; nanomsg: with libnanomsg too.
 sacred_objects := $(call objects,$(filter-out %/late.c %/nanomsg.c %/failing_malloc.c,$(call sources,tests/sacred)))
@@ -98,11 +99,13 @@ examples := $(EXAMPLES:%=$(BUILD)/%)
 systest  := $(SYSTEST:%=$(BUILD)/%)
 benches  := $(BENCHES:%=$(BUILD)/%)
 counts   := $(basename $(call objects,$(call sources,tests/counts)))
+overload := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/overload/wire_*.c tests/overload/client_*.c))
 
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $(@:$(BUILD)/%=%);)
 
-.PHONY: all programs tests check system test-system test-image scale churn chaos simulate decimals counts counts-write sacred test run demo docs deps test-deps bench-deps asan tsan valgrind arm64 \
-	mutants bench bench-programs profile bench-peers bench-docs growth install uninstall deb test-packages check-layers check-header format format-check show-abort clean help FORCE
+.PHONY: all programs tests check system test-system test-image scale churn chaos attack simulate decimals counts counts-write sacred test run demo docs deps test-deps bench-deps asan tsan valgrind arm64 \
+	fuzz fuzz-programs fuzz-targets fuzz-objects fuzz-plant fuzz-replay fuzz-planted fuzz-merge fuzz-coverage \
+	mutants bench bench-programs profile bench-peers bench-docs overload soak soak-docs growth install uninstall deb test-packages check-layers check-header format format-check show-abort clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -117,8 +120,13 @@ $(BUILD)/daemon/%.o: part := -Iproto -Idaemon -fPIE $(call pkg_cflags,$(DAEMON_P
 $(BUILD)/ctl/%.o:    part := -Iproto -Ictl -fPIE $(call pkg_cflags,$(CTL_PKGS))
 $(BUILD)/tests/%.o:  part := -Iproto -Idaemon -Iclient -Iclient/include -Ictl -Itests -fPIE \
 	$(call pkg_cflags,$(DAEMON_PKGS) $(TEST_PKGS))
+$(BUILD)/tests/fuzz/%.o: part := -Iproto -Idaemon -Iclient -Iclient/include -Itests -Itests/fuzz -fPIE \
+	$(call pkg_cflags,$(DAEMON_PKGS))
+$(BUILD)/planted/%.o: part := -Iproto -Idaemon -Iclient -Iclient/include -fPIC \
+	$(call pkg_cflags,$(DAEMON_PKGS))
 $(BUILD)/tests/system/%.o:    part := -Iclient/include -fPIE
 $(BUILD)/tests/chaos/%.o:     part := -Iclient/include -Itests -fPIE
+$(BUILD)/tests/attack/%.o:    part := -Iclient/include -fPIE
 $(BUILD)/tests/sacred/%.o:    part := -Iclient/include -fPIC
 $(BUILD)/tests/bench/client_%.o: part := -Iclient/include -Itests/bench -fPIE
 $(BUILD)/tests/bench/daemon_%.o: part := -Iproto -Idaemon -Itests/bench -fPIE \
@@ -127,6 +135,8 @@ $(BUILD)/tests/bench/floor/%.o: part := -Itests/bench -fPIC
 $(BUILD)/tests/bench/clientin_%.o: part := -Iproto -Iclient -Iclient/include -Itests/bench -fPIE
 $(BUILD)/tests/bench/cxx_%.o: part := -Itests/bench -fPIE
 $(BUILD)/tests/bench/wire_%.o: part := -Iproto -Itests/bench -fPIE
+$(BUILD)/tests/overload/%.o: part := -Iproto -Itests/overload -fPIE
+$(BUILD)/tests/overload/client_%.o: part := -Iclient/include -Itests/overload -fPIE
 $(BUILD)/tests/counts/client_%.o: part := -Iclient/include -Itests/counts -fPIE
 $(BUILD)/tests/counts/clientin_%.o: part := -Iproto -Iclient -Iclient/include -Itests/counts -fPIE
 $(BUILD)/tests/counts/daemon_%.o: part := -Iproto -Idaemon -Itests/counts -fPIE
@@ -225,6 +235,11 @@ $(foreach t,$(CHECKS),$(eval $(call check_rule,$(t))))
 $(peers): $(BUILD)/tests/system/peer_%: $(BUILD)/tests/system/peer_%.o $(BUILD)/tests/part-proto.a
 	$(call quiet,LD)$(link) $(if $(findstring nng,$*),-lnng,$(call pkg_libs,nanomsg)) -pthread
 
+# tests/attack: what floods a daemon, and a plain libnanomsg server that gets the same.
+attackers := $(addprefix $(BUILD)/tests/attack/,flood plain)
+$(attackers): $(BUILD)/%: $(BUILD)/%.o
+	$(call quiet,LD)$(link) $(if $(findstring plain,$*),$(call pkg_libs,nanomsg)) -pthread
+
 # Programs that are users of the library: the public header and the shared object, no more.
 user_libs = -L$(BUILD) -ldynamo-metrics -Wl,-rpath,'$$ORIGIN/../..' -lm -pthread
 $(systest): $(BUILD)/%: $(BUILD)/%.o $(so) $(sodev)
@@ -241,6 +256,29 @@ $(BUILD)/tests/sacred/app_late: $(sacred_objects) $(BUILD)/tests/sacred/late.o $
 	$(call quiet,LD)$(link) -pthread
 $(BUILD)/tests/sacred/failing_malloc.so: $(BUILD)/tests/sacred/failing_malloc.o
 	$(call quiet,LD)$(CC) $(CFLAGS) $(link_flags) -shared $(LDFLAGS) -o $@ $<
+
+# tests/fuzz: X in fuzz_X.c is a target; X_*.c is for it alone, and other files for all. A planted
+# one has some objects of its own in front of what all of them have.
+fuzz_targets := $(FUZZES:$(BUILD)/tests/fuzz/fuzz_%=%)
+fuzz_own = $(call objects,tests/fuzz/fuzz_$(1).c $(sort $(wildcard tests/fuzz/$(1)_*.c)))
+fuzz_util := $(call objects,$(filter-out tests/fuzz/fuzz_% $(fuzz_targets:%=tests/fuzz/%_%),\
+	$(call sources,tests/fuzz)) $(sort $(wildcard tests/sim*.c)))
+fuzz_part := $(BUILD)/tests/fuzz/part.a
+$(fuzz_part): $(DAEMON) $(CLIENT) $(PROTO) $(fuzz_util)
+	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $^
+fuzz_link = $(link) -fsanitize=fuzzer $(call pkg_libs,$(DAEMON_PKGS)) -lm -pthread
+define fuzz_rule
+$(BUILD)/tests/fuzz/fuzz_$(1): $(call fuzz_own,$(1)) $(fuzz_part)
+	$$(call quiet,LD)$$(fuzz_link)
+endef
+$(foreach t,$(fuzz_targets),$(eval $(call fuzz_rule,$(t))))
+planted := $(BUILD)/planted/$(PLANTED)
+$(planted)/%.o: $(planted)/%.c $(flags)
+	$(call quiet,CC)$(CC) $(c_flags) $(part) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+fuzz-plant: $(planted)/fuzz
+$(planted)/fuzz: $(if $(PLANTED),$(patsubst %.c,%.o,$(shell find $(planted) -name '*.c' 2>/dev/null)) \
+		$(call fuzz_own,$(PLANTED))) $(fuzz_part)
+	$(call quiet,LD)$(fuzz_link)
 
 # What make bench measures with: users of the library, the inside of the daemon, plain sockets.
 # floor: what no library can do with less. clientin_*: the inside of the library.
@@ -261,6 +299,13 @@ $(BUILD)/tests/bench/cxx_%: $(BUILD)/tests/bench/cxx_%.o
 $(BUILD)/tests/bench/wire_%: $(BUILD)/tests/bench/wire_%.o $(PROTO)
 	$(call quiet,LD)$(link) -lm -pthread
 
+# Many processes that do the same, and one that is many workers.
+$(BUILD)/tests/overload/client_%: $(BUILD)/tests/overload/client_%.o $(BUILD)/tests/overload/crowd.o $(so) $(sodev)
+	$(call quiet,LD)$(link) $(user_libs)
+$(BUILD)/tests/overload/wire_%: $(BUILD)/tests/overload/wire_%.o $(BUILD)/tests/overload/crowd.o \
+		$(BUILD)/tests/overload/raw.o $(PROTO)
+	$(call quiet,LD)$(link) -lm
+
 # What make counts counts, and in what.
 $(BUILD)/tests/counts/client_%: $(BUILD)/tests/counts/client_%.o $(so) $(sodev)
 	$(call quiet,LD)$(link) $(user_libs)
@@ -269,8 +314,11 @@ $(BUILD)/tests/counts/clientin_%: $(BUILD)/tests/counts/clientin_%.o $(CLIENT) $
 $(BUILD)/tests/counts/daemon_%: $(BUILD)/tests/counts/daemon_%.o $(DAEMON) $(PROTO)
 	$(call quiet,LD)$(link) $(call pkg_libs,$(DAEMON_PKGS)) -lm -pthread
 
-programs: all $(examples) $(systest) $(peers) $(sacred) $(benches)
-tests: $(if $(T),,programs) $(checks)	## build the tests without running them
+programs: all $(examples) $(systest) $(attackers) $(peers) $(sacred) $(benches) $(overload)
+# Without libFuzzer they can be compiled, not linked: warnings show.
+fuzz-objects: $(foreach t,$(fuzz_targets),$(call fuzz_own,$(t))) $(fuzz_util)
+fuzz-targets: $(FUZZES)
+tests: $(if $(T),,programs fuzz-objects) $(checks)	## build the tests without running them
 
 # What runs a test program: nothing, or valgrind.
 RUNNER ?=
@@ -303,6 +351,22 @@ churn: programs	## 100,000 workers that come and are gone, 20,000 that are kille
 # At random, but for what SEED decides: what is killed, when, and how often.
 chaos: $(daemon) $(BUILD)/tests/chaos/worker	## kill daemon and workers for a while, and count (SEED=n SECONDS=s)
 	@$(test_env) $(PYTHON) tests/chaos/run --seed $(or $(SEED),1) --seconds $(or $(SECONDS),40)
+
+# ATTACKS='I07 H%': these; QUICK=1: all of them, briefly, times judged kindly; COMPARE=0:
+# without a libnanomsg server that gets the same.
+attack: $(daemon) $(ctl) $(attackers) $(BUILD)/tests/attack/bystander	## attack the daemon in every way of tests/attack/, and see who notices (ATTACKS= QUICK=)
+	@$(test_env) QUICK='$(QUICK)' COMPARE='$(COMPARE)' $(PYTHON) tests/attack/run $(ATTACKS)
+
+# SECONDS=n WORKERS=n; MINUTES=n. Their figures: build/overload.json and build/soak.json.
+overload_runs = $(test_env) $(PYTHON) tests/overload
+overload: $(daemon) $(overload) $(BUILD)/tests/system/worker	## 1,000 workers that want to send ten times what the daemon takes
+	@$(overload_runs)/run --seconds $(or $(SECONDS),180) --workers $(or $(WORKERS),1000) \
+		--json '$(abspath $(BUILD)/..)/overload.json'
+soak: $(daemon) $(overload) $(addprefix $(BUILD)/tests/system/,worker churn peer_churn)	## half an hour of churn: nothing grows (MINUTES=n)
+	@$(overload_runs)/soak --minutes $(or $(MINUTES),30) --json '$(abspath $(BUILD)/..)/soak.json'
+soak-docs:	## what those two have measured last, into docs/performance.md
+	@$(PYTHON) tests/bench/docs --overload '$(abspath $(BUILD)/..)/overload.json' \
+		--soak '$(abspath $(BUILD)/..)/soak.json'
 
 simulate: $(BUILD)/tests/check_simulation	## workers and daemon in one process, every fault, from seeds (SEED=n SECONDS=s)
 	@$< $(or $(SEED),1) $(or $(SECONDS),60)
@@ -373,6 +437,34 @@ arm64:	## the unit tests, cross-compiled for arm64, under qemu-user (T=some)
 		CPPFLAGS='$(arm64_includes)' LDFLAGS='-L$(arm64_libs) -Wl,-rpath,$(arm64_libs),--disable-new-dtags' \
 		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
 		T='$(filter-out $(arm64_left_out),$(CHECKS))' check
+
+# libFuzzer is clang's: a build of its own. FUZZ='sp json': these targets; JOBS=n at once.
+FUZZ_BUILD ?= build/fuzz
+FUZZ_CC ?= clang
+fuzz_make = --no-print-directory CC='$(FUZZ_CC)' BUILD='$(FUZZ_BUILD)' \
+	SAN=fuzzer-no-link,address,undefined CFLAGS='-O2 -g1 -fno-omit-frame-pointer $(FUZZ_CFLAGS)'
+fuzz_run = @FUZZ_MAKE="$(fuzz_make)" DYNM_BUILD='$(abspath $(FUZZ_BUILD))' FUZZ='$(FUZZ)' \
+	FUZZ_S='$(FUZZ_S)' $(PYTHON) tests/fuzz/run
+fuzz-programs:
+	@command -v '$(FUZZ_CC)' >/dev/null || DEPS='$(DEPS)' tests/deps build fuzz
+	@echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+		'$(FUZZ_CC)' -fsanitize=fuzzer,address -x c -o /dev/null - 2>/dev/null || { echo \
+		"make: '$(FUZZ_CC)' has no libFuzzer here: apt-get install clang libclang-rt-14-dev" >&2; exit 1; }
+	+@$(MAKE) $(fuzz_make) $(if $(FUZZ),$(FUZZ:%='$(FUZZ_BUILD)'/tests/fuzz/fuzz_%),fuzz-targets)
+fuzz: fuzz-programs	## random inputs, sanitizers, and what has to hold (FUZZ_S=60 FUZZ='sp json')
+	$(fuzz_run) fuzz
+fuzz-replay: fuzz-programs	## the inputs of tests/fuzz/corpus, once
+	$(fuzz_run) replay
+fuzz-planted: fuzz-programs	## each target has to find a mistake that was put there for it
+	+$(fuzz_run) planted
+fuzz-merge: fuzz-programs	## renew tests/fuzz/corpus with what make fuzz found
+	+$(fuzz_run) merge
+fuzz-coverage:	## how many lines the corpus of each target reaches (llvm-cov)
+	+@$(MAKE) --no-print-directory FUZZ_BUILD='$(FUZZ_BUILD)-coverage' \
+		FUZZ_CFLAGS='-fprofile-instr-generate -fcoverage-mapping' fuzz-programs
+	@mkdir -p '$(FUZZ_BUILD)-coverage/corpus'
+	@cp -r '$(FUZZ_BUILD)'/corpus/. '$(FUZZ_BUILD)-coverage/corpus' 2>/dev/null || true
+	@DYNM_BUILD='$(abspath $(FUZZ_BUILD)-coverage)' FUZZ='$(FUZZ)' $(PYTHON) tests/fuzz/run coverage
 
 # SHARE=1/3 SEED=text: a part of them; JOBS=n at once; MUTANTS='name...': these.
 mutants:	## break the program in each way of tests/mutants/, show which test notices

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sums.h"
 
-#include <float.h>
-
 #define TRIES 64 /* to read a histogram; then a writer was interrupted inside */
 
-/* What the daemon takes: a sum that has overflowed is the largest double there is. */
+/* What the daemon takes: a sum that is larger is the largest that it takes. */
 static double
 finite(double v)
 {
-	if (v > DBL_MAX)
-		return DBL_MAX;
-	if (v < -DBL_MAX)
-		return -DBL_MAX;
+	if (v > MESSAGE_VALUE_MAX)
+		return MESSAGE_VALUE_MAX;
+	if (v < -MESSAGE_VALUE_MAX)
+		return -MESSAGE_VALUE_MAX;
 	return v != v ? 0 : v;
 }
 
@@ -35,7 +33,7 @@ counter_bits(uint64_t whole, double fraction)
 {
 	double v = (double)whole + fraction;
 
-	return wire_bits(v <= DBL_MAX ? v : finite(v));
+	return wire_bits(v <= MESSAGE_VALUE_MAX ? v : finite(v));
 }
 
 static void
@@ -79,12 +77,13 @@ typedef int64_t pair_bits __attribute__((vector_size(16)));
 
 /*
  * Counters of one thread, an even number. Whole numbers below 2^52 become doubles by way
- * of the mantissa of 2^52; false if there are others, or what does not stay finite.
+ * of the mantissa of 2^52; false if there are others, or one that is too large.
  */
 static bool
 read_run_of_thread(const uint64_t *at, uint32_t n, uint64_t *ret_value)
 {
-	const pair two_52 = { 0x1p52, 0x1p52 }, most = { DBL_MAX, DBL_MAX };
+	const pair two_52 = { 0x1p52, 0x1p52 };
+	const pair most = { MESSAGE_VALUE_MAX, MESSAGE_VALUE_MAX };
 	pair_bits seen = { 0, 0 }, fine = { -1, -1 };
 
 	for (uint32_t i = 0; i < n; i += 2, at += 4) {

@@ -188,6 +188,8 @@ admin_read(struct admin_command *ret, struct wire_text json, struct refusal *r)
 	json_t *root = json_loadb(json.at, json.bytes, JSON_REJECT_DUPLICATES, &error);
 	enum reason reason;
 
+	/* The parser's sentence quotes what it came across. */
+	names_make_printable(error.text);
 	/* Jansson says nothing then. */
 	if (root == NULL && error.text[0] == '\0')
 		return refuse(r, REASON_MEMORY, "out of memory");

@@ -162,6 +162,18 @@ apply_disconnect(
 	sessions_unbind(&a->sessions, &peer->bindings, process_gone, now_ms);
 }
 
+bool
+apply_has_worker(const struct apply *a, const struct apply_peer *peer)
+{
+	for (const struct apply_binding *b = peer->bindings; b; b = b->next) {
+		const struct record *record = sessions_record(&a->sessions, b->record);
+
+		if (record->serial == b->serial && record->live)
+			return true;
+	}
+	return false;
+}
+
 /*
  * A daemon that was stopped, or swapped out, must not take its own silence for that of
  * its workers: what they sent meanwhile is heard first. Once, so that a daemon that is

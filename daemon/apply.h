@@ -92,6 +92,9 @@ void apply_request(struct apply *a, struct apply_peer *peer, const void *payload
 void apply_disconnect(
     struct apply *a, struct apply_peer *peer, bool process_gone, uint64_t now_ms);
 
+/* True if a live worker has said HELLO on the peer's connection. */
+bool apply_has_worker(const struct apply *a, const struct apply_peer *peer);
+
 /* A connection is about to be closed over what it sent, for the administrator who looks
  * on; counting and logging it is the caller's. */
 void apply_closed(struct apply *a, const struct apply_peer *peer, enum reason reason,
@@ -117,7 +120,8 @@ bool apply_had_worker(const struct apply *a);
 uint32_t apply_workers(const struct apply *a);
 uint64_t apply_series(const struct apply *a);
 
-/* The daemon's state as JSON, what STATUS answers. */
+/* The state of the daemon as JSON, what STATUS answers; cut where it is longer than a
+ * message. */
 void apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out);
 
 /* ---- The state over a restart ----------------------------------------------- */

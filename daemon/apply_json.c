@@ -204,13 +204,20 @@ static enum reason
 take_key(struct delivery *d, struct refusal *r)
 {
 	const struct apply *a = d->q->a;
+	uint32_t uid = d->q->peer->uid, most = a->options.dedupe_keys;
+	uint32_t share = registry_share(registry_limits(a->registry), most);
 
-	if (repeats_count(a->repeats) >= a->options.dedupe_keys)
+	if (repeats_count(a->repeats) >= most)
 		return refuse(r, REASON_LIMIT,
 		    "%u messages are remembered already, so that none is counted twice "
 		    "(ingest.dedupe_keys): send it again later",
-		    a->options.dedupe_keys);
-	if (!repeats_take(a->repeats, &d->key, &d->number))
+		    most);
+	if (repeats_count_of(a->repeats, uid) >= share)
+		return refuse(r, REASON_LIMIT,
+		    "the user %u has its share of %u messages that are remembered "
+		    "(limits.uid_percent): send it again later",
+		    uid, share);
+	if (!repeats_take(a->repeats, uid, &d->key, &d->number))
 		return refuse(r, REASON_MEMORY, "out of memory");
 	return REASON_NONE;
 }

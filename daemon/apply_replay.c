@@ -3,6 +3,8 @@
  * Effects again, out of a journal: as a request does them, but for its checks, its reply
  * and what is said about it. The interface is in apply.h.
  */
+#include <stdlib.h>
+
 #include "admin.h"
 #include "apply_parts.h"
 
@@ -219,7 +221,8 @@ replay_remove(struct apply *a, const struct journal_record *record, struct refus
 
 /* The message is known again, as it was. */
 static enum reason
-remember_again(struct apply *a, const struct effect_answer *answer, struct refusal *why)
+remember_again(struct apply *a, uint32_t uid, const struct effect_answer *answer,
+    struct refusal *why)
 {
 	uint32_t number;
 
@@ -227,7 +230,7 @@ remember_again(struct apply *a, const struct effect_answer *answer, struct refus
 	repeats_expire(a->repeats, a->effects.now_ms, UINT32_MAX);
 	if (repeats_find(a->repeats, &answer->key))
 		return misfit(why, "a message that was applied already");
-	if (!repeats_take(a->repeats, &answer->key, &number))
+	if (!repeats_take(a->repeats, uid, &answer->key, &number))
 		return memory(why);
 	repeats_keep(
 	    a->repeats, number, answer->until_ms, answer->refused ? &answer->text : NULL);
@@ -270,10 +273,30 @@ replay_json(struct apply *a, const struct journal_record *record, struct refusal
 	peer.uid = uid;
 	reason = json_batch_new(&batch, items.payload, items.bytes, why);
 	if (reason == REASON_NONE && known)
-		reason = remember_again(a, &answer, why);
+		reason = remember_again(a, uid, &answer, why);
 	if (reason == REASON_NONE)
 		reason = apply_batch(a, &q, batch, &items, why);
 	json_batch_free(batch);
+	return reason;
+}
+
+/* It was JSON then, but a file may say anything. For jansson a string without memory is a
+ * bad token, too: what is none twice, while there is memory, was never JSON. */
+static enum reason
+read_command(struct admin_command *ret, struct wire_text text, struct refusal *r)
+{
+	enum reason reason = admin_read(ret, text, r);
+	void *room;
+
+	if (reason != REASON_JSON)
+		return reason;
+	*r = (struct refusal){ 0 };
+	reason = admin_read(ret, text, r);
+	if (reason != REASON_JSON)
+		return reason;
+	room = malloc(4096 + 16 * text.bytes);
+	reason = room ? REASON_JSON : REASON_MEMORY;
+	free(room);
 	return reason;
 }
 
@@ -290,9 +313,8 @@ replay_admin(struct apply *a, const struct journal_record *record, struct refusa
 		reason = misfit(why, "an administrator's request that is none");
 	if (reason != REASON_NONE)
 		return reason;
-	reason = admin_read(&c, m.text, &r);
-	/* It was JSON then: for jansson, a string without memory is a bad token. */
-	if (reason == REASON_JSON || reason == REASON_MEMORY)
+	reason = read_command(&c, m.text, &r);
+	if (reason == REASON_MEMORY)
 		return memory(why);
 	if (reason != REASON_NONE)
 		return refuse(why, reason, "%s", r.text);

@@ -88,21 +88,37 @@ bind_and_welcome(const struct request *q, enum message_type type, uint32_t numbe
 	apply_reply_error(q, &r);
 }
 
+/* To find a free name takes longer, the more there are. */
+static enum reason
+check_workers(const struct request *q, struct refusal *r)
+{
+	struct sessions *s = &q->a->sessions;
+	uint32_t most = q->a->options.workers;
+	uint32_t share = registry_share(registry_limits(q->a->registry), most);
+
+	if (most == 0)
+		return REASON_NONE;
+	/* The share first: who is refused has cost nobody else a place. */
+	if (share < most && owners_count(&s->owners, q->peer->uid) >= share &&
+	    !sessions_make_room(s, owners_find(&s->owners, q->peer->uid), q->now_ms))
+		return refuse(r, REASON_LIMIT,
+		    "the user %u has its share of %u workers (limits.uid_percent)",
+		    (unsigned)q->peer->uid, share);
+	if (s->n_live >= most && !sessions_make_room(s, 0, q->now_ms))
+		return refuse(r, REASON_LIMIT,
+		    "the daemon has its %u workers (limits.workers)", most);
+	return REASON_NONE;
+}
+
 static void
 hello_new(const struct request *q)
 {
 	struct sessions *s = &q->a->sessions;
-	uint32_t most = q->a->options.workers, number;
 	struct refusal r = { 0 };
+	uint32_t number;
 
-	if (names_check_worker(q->m->worker, &r) != REASON_NONE) {
-		apply_reply_error(q, &r);
-		return;
-	}
-	/* To find a free name takes longer, the more there are. */
-	if (most > 0 && s->n_live >= most) {
-		refuse(&r, REASON_LIMIT, "the daemon has its %u workers (limits.workers)",
-		    most);
+	if (names_check_worker(q->m->worker, &r) != REASON_NONE ||
+	    check_workers(q, &r) != REASON_NONE) {
 		apply_reply_error(q, &r);
 		return;
 	}

@@ -164,7 +164,9 @@ apply_status(struct apply *a, uint64_t now_ms, struct strbuf *out)
 		a->options.state_status(a->options.refresh_arg, out);
 	}
 	strbuf_adds(out, ",\"workers\":[");
-	for (const struct session *s = a->sessions.first; s; s = s->next) {
+	/* Over the limit it is refused: no more is made than shows that. */
+	for (const struct session *s = a->sessions.first;
+	     s && out->bytes <= a->options.message_bytes; s = s->next) {
 		status_worker(a, s, now_ms, out);
 		if (s->next)
 			strbuf_addc(out, ',');

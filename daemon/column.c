@@ -3,7 +3,6 @@
  * A worker's column: its cells, and what they add to the registry. The interface is in
  * registry.h.
  */
-#include <float.h>
 #include <stdlib.h>
 
 #include "registry.h"
@@ -311,11 +310,18 @@ registry_define_child(struct registry *r, struct column *c,
 static enum reason
 check_counter(uint32_t cell, double old, double v, struct refusal *refusal)
 {
-	if (isfinite(v) && v >= old)
+	if (v >= old && v <= MESSAGE_VALUE_MAX)
 		return REASON_NONE;
 	return refuse(refusal, REASON_VALUE,
-	    "the counter at cell %u is not finite, or went down from %g to %g", cell, old,
-	    v);
+	    "the counter at cell %u is not finite, over 2^968, or went down from %g to "
+	    "%g",
+	    cell, old, v);
+}
+
+static inline bool
+is_sum(double v)
+{
+	return fabs(v) <= MESSAGE_VALUE_MAX;
 }
 
 static enum reason
@@ -334,9 +340,9 @@ check_record(
 	case CELL_BUCKET:
 		return check_counter(cell, wire_double(c->old[cell]), v, refusal);
 	case CELL_SUM:
-		if (!isfinite(v))
+		if (!is_sum(v))
 			return refuse(refusal, REASON_VALUE,
-			    "the sum at cell %u is not finite", cell);
+			    "the sum at cell %u is not finite, or over 2^968", cell);
 		return REASON_NONE;
 	case CELL_GAUGE:
 	case CELL_LAST_TIME:
@@ -356,8 +362,8 @@ is_well(const struct column *c, uint32_t cell, uint64_t bits)
 		return false;
 	kind = slot_kind(c->slot[cell]);
 	if (kind >= CELL_COUNTER && kind <= CELL_BUCKET)
-		return v >= wire_double(c->old[cell]) && v <= DBL_MAX;
-	return kind >= CELL_GAUGE || (kind == CELL_SUM && isfinite(v));
+		return v >= wire_double(c->old[cell]) && v <= MESSAGE_VALUE_MAX;
+	return kind >= CELL_GAUGE || (kind == CELL_SUM && is_sum(v));
 }
 
 enum reason

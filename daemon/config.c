@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config_parts.h"
+#include "log.h"
 #include "naming.h"
 #include "sp.h"
 
@@ -22,6 +23,8 @@ config_fail(struct config_error *e, const char *format, ...)
 		va_start(arguments, format);
 		vsnprintf(e->text, sizeof(e->text), format, arguments);
 		va_end(arguments);
+		/* It quotes what it was given. */
+		log_printable(e->text);
 	}
 	return -1;
 }

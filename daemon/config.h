@@ -29,7 +29,11 @@ struct config {
 		char *address;
 		int64_t connections;
 		int64_t handshake_ms;
+		int64_t idle_ms;
+		int64_t frame_ms;
 		int64_t message_bytes;
+		int64_t queue_bytes;
+		int64_t buffered_bytes;
 		int64_t json_bytes;
 		int64_t lease_ms;
 		int64_t grace_ms;
@@ -44,6 +48,9 @@ struct config {
 		int64_t connections;
 		int64_t scrapes;
 		int64_t request_ms;
+		int64_t header_bytes;
+		int64_t body_bytes;
+		int64_t buffered_bytes;
 		bool gzip;
 		char *health_path;
 		char *live_path;
@@ -55,6 +62,7 @@ struct config {
 		int64_t series_per_family;
 		int64_t series_per_worker;
 		int64_t series_per_uid;
+		int64_t uid_percent;
 		int64_t workers;
 		int64_t families;
 		int64_t labels;

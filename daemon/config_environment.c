@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "config_parts.h"
+#include "log.h"
 #include "nearest.h"
 
 /* Of Dynamo's and our own variables, those that are meant for such a daemon. */
@@ -100,6 +101,7 @@ warn_unknown(const char *variable, void (*say)(void *arg, const char *text), voi
 	snprintf(text, sizeof(text),
 	    "the variable %s is not known here and has no effect; the nearest one is %s",
 	    name, nearest(name));
+	log_printable(text);
 	say(arg, text);
 }
 
@@ -124,6 +126,7 @@ config_warn(const struct config *c, char *const *environment,
 		    "DYN_SYSTEM_ENABLED=%.16s wins over DYN_SYSTEM_PORT=%.16s: there is "
 		    "no HTTP",
 		    enabled, port);
+		log_printable(text);
 		say(arg, text);
 	}
 }

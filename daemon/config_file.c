@@ -265,13 +265,13 @@ read_bytes(struct source *s, struct config_error *e)
 		config_fail(e, "memory is out");
 		goto out;
 	}
-	n = read(fd, s->text, FILE_BYTES_MAX);
+	while ((n = read(fd, s->text + s->bytes, FILE_BYTES_MAX - s->bytes)) > 0)
+		s->bytes += (size_t)n;
 	if (n < 0) {
 		config_fail(e, "%s: it cannot be read: %s", s->file, strerror(errno));
 		goto out;
 	}
-	s->bytes = (size_t)n;
-	s->text[n] = '\0';
+	s->text[s->bytes] = '\0';
 	rc = 0;
 out:
 	if (fd >= 0)

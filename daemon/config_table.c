@@ -40,13 +40,31 @@ const struct config_key config_table[] = {
 	{ "ingest", "handshake_ms", NULL, CONFIG_NUMBER, AT(ingest.handshake_ms),
 	    .normal = "1000", .min = 10, .max = 60000, .reloadable = true,
 	    .use = "How long a new connection may take to say what it speaks." },
+	{ "ingest", "idle_ms", NULL, CONFIG_NUMBER, AT(ingest.idle_ms), .normal = "5000",
+	    .min = 10, .max = DAY_MS, .reloadable = true,
+	    .use = "When all connections are taken, the one without a live worker that "
+		   "has been silent for longest, and for so long at least, is closed for "
+		   "a new one." },
+	{ "ingest", "frame_ms", NULL, CONFIG_NUMBER, AT(ingest.frame_ms),
+	    .normal = "15000", .min = 100, .max = DAY_MS, .reloadable = true,
+	    .use = "How long a message may take to arrive whole, once it has begun." },
 	{ "ingest", "message_bytes", NULL, CONFIG_NUMBER, AT(ingest.message_bytes),
 	    .normal = "1048576", .min = MESSAGE_BYTES_MIN, .max = MESSAGE_BYTES_MAX,
 	    .use = "The longest message, request or reply." },
+	{ "ingest", "queue_bytes", NULL, CONFIG_NUMBER, AT(ingest.queue_bytes),
+	    .normal = "1048576", .min = 4096, .max = 1 << 30, .reloadable = true,
+	    .use = "A connection with more than this of replies that it has not taken is "
+		   "not read until it takes them." },
+	{ "ingest", "buffered_bytes", NULL, CONFIG_NUMBER, AT(ingest.buffered_bytes),
+	    .normal = "67108864", .min = 1 << 20, .max = 1LL << 40, .reloadable = true,
+	    .use = "The most that all connections together may hold of messages that are "
+		   "not whole and of replies that are not taken. Over it, the one whose "
+		   "part of a message has waited longest is closed, or the one with most "
+		   "replies." },
 	{ "ingest", "json_bytes", NULL, CONFIG_NUMBER, AT(ingest.json_bytes),
 	    .normal = "65536", .min = 1024, .max = MESSAGE_BYTES_MAX, .reloadable = true,
 	    .use =
-		"The longest message in JSON; decoded, it takes up to 80 times that." },
+		"The longest message in JSON; decoded, it takes up to 32 times that." },
 	{ "ingest", "lease_ms", NULL, CONFIG_NUMBER, AT(ingest.lease_ms),
 	    .normal = "15000", .min = 100, .max = DAY_MS, .reloadable = true,
 	    .use =
@@ -61,7 +79,7 @@ const struct config_key config_table[] = {
 		   "again; 0: it is." },
 	{ "ingest", "dedupe_keys", NULL, CONFIG_NUMBER, AT(ingest.dedupe_keys),
 	    .normal = "1000000", .min = 1, .max = 100000000, .reloadable = true,
-	    .use = "The most messages in JSON that are known again; at 48 bytes each. "
+	    .use = "The most messages in JSON that are known again; at 52 bytes each. "
 		   "More of them are refused until the oldest are forgotten." },
 	{ "http", "host", "DYN_SYSTEM_HOST", CONFIG_TEXT, AT(http.host),
 	    .normal = "127.0.0.1",
@@ -75,14 +93,29 @@ const struct config_key config_table[] = {
 		   "folder, which is that of the ingest socket." },
 	{ "http", "connections", NULL, CONFIG_NUMBER, AT(http.connections),
 	    .normal = "256", .min = 1, .max = 100000, .reloadable = true,
-	    .use = "The most HTTP connections at once; others wait to be accepted." },
+	    .use = "The most HTTP connections at once. Another one gets the place of the "
+		   "one that has asked nothing for longest." },
 	{ "http", "scrapes", NULL, CONFIG_NUMBER, AT(http.scrapes), .normal = "16",
 	    .min = 1, .max = 10000, .reloadable = true,
-	    .use = "The most scrapes answered at once; others are told to come back." },
+	    .use = "The most scrapes for which a piece of a page is made at once; others "
+		   "wait their turn, and clients that do not read have none." },
 	{ "http", "request_ms", NULL, CONFIG_NUMBER, AT(http.request_ms),
 	    .normal = "10000", .min = 100, .max = 3600000, .reloadable = true,
 	    .use = "How long a request may take to arrive, an idle connection may stay, "
 		   "and a client may not take a piece of its answer." },
+	{ "http", "header_bytes", NULL, CONFIG_NUMBER, AT(http.header_bytes),
+	    .normal = "8192", .min = 256, .max = 65536, .reloadable = true,
+	    .use = "The longest head of a request, with its URL; longer ones are refused "
+		   "with 400." },
+	{ "http", "body_bytes", NULL, CONFIG_NUMBER, AT(http.body_bytes),
+	    .normal = "4096", .min = 0, .max = 1 << 20, .reloadable = true,
+	    .use = "The longest body of a request, which nothing here needs; longer ones "
+		   "are refused with 413." },
+	{ "http", "buffered_bytes", NULL, CONFIG_NUMBER, AT(http.buffered_bytes),
+	    .normal = "67108864", .min = 4 << 20, .max = 1LL << 40, .reloadable = true,
+	    .use = "The most that all pages being sent may hold together. At it, another "
+		   "one waits, and the client that has left a piece of its page untaken "
+		   "for longest is cut off." },
 	{ "http", "gzip", NULL, CONFIG_BOOL, AT(http.gzip), .normal = "true",
 	    .reloadable = true,
 	    .use =
@@ -105,6 +138,11 @@ const struct config_key config_table[] = {
 	{ "limits", "series_per_uid", NULL, CONFIG_NUMBER, AT(limits.series_per_uid),
 	    .normal = "2000000", .min = 1, .max = 100000000, .reloadable = true,
 	    .use = "The most series that one user's processes made." },
+	{ "limits", "uid_percent", NULL, CONFIG_NUMBER, AT(limits.uid_percent),
+	    .normal = "100", .min = 1, .max = 100, .reloadable = true,
+	    .use = "The share of what all have together that one user's processes may "
+		   "take: of connections, live workers, names, series, and messages in "
+		   "JSON that are known again. 100: all of it." },
 	{ "limits", "workers", NULL, CONFIG_NUMBER, AT(limits.workers), .normal = "10000",
 	    .min = 1, .max = 1000000, .reloadable = true,
 	    .use = "The most workers alive at once." },
@@ -129,7 +167,8 @@ const struct config_key config_table[] = {
 	{ "limits", "folded", NULL, CONFIG_NUMBER, AT(limits.folded), .normal = "65536",
 	    .min = 1, .max = 100000000,
 	    .use = "The most workers taken for dead that are known again when they come "
-		   "back; at 48 bytes each." },
+		   "back; at 56 bytes each. The user that has most of them loses its "
+		   "oldest first." },
 	{ "state", "path", "DYN_METRICSD_STATE", CONFIG_TEXT, AT(state.path),
 	    .normal = "/var/lib/dynamo-metricsd",
 	    .use = "The folder that keeps what was counted over a restart; empty: "

@@ -11,9 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lock_file.h"
+
 #define FILE_MODE     0600
+#define LOCK_NAME     ".lock"
 #define LOCK_TRIES    100
 #define LOCK_PAUSE_NS 10000000
+#define CREATE_TRIES  3
 
 static const mode_t folder_mode[DISK_PLACES] = {
 	[DISK_STATE] = 0700, [DISK_RUNTIME] = 0750
@@ -38,19 +42,29 @@ open_folder(const char *path, mode_t mode, int *ret_fd)
 	return errno == ENOENT && error ? error : errno;
 }
 
+/* Where no file can be made, the folder itself is locked: whoever may read it could keep
+ * it from us, so that is second best. */
+static int
+lock_folder_once(int fd, int *ret_lock)
+{
+	int error = lock_file_take(fd, LOCK_NAME, ret_lock);
+
+	if (error != EROFS && error != EACCES && error != ENOSPC && error != EDQUOT)
+		return error;
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+}
+
 /* A process that was just killed holds its locks for a moment more, and so does its
  * child: once, that is waited for. */
 static int
-lock_folder(int fd, int tries)
+lock_folder(int fd, int tries, int *ret_lock)
 {
 	static const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+	int error;
 
-	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		if (errno != EWOULDBLOCK || --tries == 0)
-			return errno;
+	while ((error = lock_folder_once(fd, ret_lock)) == EWOULDBLOCK && --tries > 0)
 		nanosleep(&pause, NULL);
-	}
-	return 0;
+	return error;
 }
 
 /* True if an open folder is one that this disk has already. */
@@ -76,12 +90,21 @@ is_removed(int fd)
 	return fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
+static void
+let_go(struct folder *f)
+{
+	if (f->fd < 0)
+		return;
+	lock_file_leave(f->fd, LOCK_NAME, f->lock);
+	close(f->fd);
+}
+
 static int
 real_open(void *arg, enum disk_place place)
 {
 	struct folder *f = folder_of(arg, place);
 	int tries = f->tried ? 1 : LOCK_TRIES;
-	int fd = -1;
+	int fd = -1, lock = -1;
 	int error;
 
 	if (f->fd >= 0 && !is_removed(f->fd))
@@ -91,15 +114,22 @@ real_open(void *arg, enum disk_place place)
 	if (error)
 		return error;
 	if (!is_had(arg, fd))
-		error = lock_folder(fd, tries);
+		error = lock_folder(fd, tries, &lock);
 	if (error) {
 		close(fd);
 		return error;
 	}
-	if (f->fd >= 0)
-		close(f->fd);
+	let_go(f);
 	f->fd = fd;
+	f->lock = lock;
 	return 0;
+}
+
+static bool
+is_own(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	       strcmp(name, LOCK_NAME) == 0;
 }
 
 static int
@@ -120,7 +150,7 @@ real_list(void *arg, enum disk_place place,
 	}
 	errno = 0;
 	while ((e = readdir(d)) != NULL) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+		if (!is_own(e->d_name))
 			each(each_arg, e->d_name);
 		errno = 0;
 	}
@@ -137,23 +167,38 @@ real_sync_folder(void *arg, enum disk_place place)
 
 /* ---- Files ------------------------------------------------------------- */
 
+/*
+ * 0 if what was opened is a file that this process, root, or the folder's owner has made.
+ * Where others may write to the folder, anybody could have put another one there.
+ */
+static int
+check_file(int folder, int fd)
+{
+	struct stat st, above;
+
+	if (fstat(fd, &st) != 0)
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EINVAL;
+	if (st.st_uid == geteuid() || st.st_uid == 0)
+		return 0;
+	return fstat(folder, &above) == 0 && st.st_uid == above.st_uid ? 0 : EPERM;
+}
+
 /* Not blocking: opening a FIFO would wait for its other end. */
 static int
 open_file(void *arg, enum disk_place place, const char *name, int flags, int *ret_file)
 {
-	int fd = openat(folder_of(arg, place)->fd, name,
+	int folder = folder_of(arg, place)->fd;
+	int fd = openat(folder, name,
 	    flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FILE_MODE);
-	struct stat st;
-	int error = 0;
+	int error;
 
 	/* A link, a directory, a FIFO that nobody reads. */
 	if (fd < 0)
 		return errno == ELOOP || errno == EISDIR || errno == ENXIO ? EINVAL
 									   : errno;
-	if (fstat(fd, &st) != 0)
-		error = errno;
-	else if (!S_ISREG(st.st_mode))
-		error = EINVAL;
+	error = check_file(folder, fd);
 	if (error)
 		close(fd);
 	else
@@ -162,46 +207,67 @@ open_file(void *arg, enum disk_place place, const char *name, int flags, int *re
 }
 
 static int
-read_all(int fd, struct strbuf *ret)
+read_part(int fd, uint64_t from, size_t most, struct strbuf *ret)
 {
-	struct stat st;
+	const size_t end = ret->bytes + most;
 	ssize_t n = 1;
 
-	if (fstat(fd, &st) == 0 && st.st_size > 0)
-		strbuf_reserve(ret, (size_t)st.st_size + 1);
-	while (n != 0) {
-		if (ret->bytes == ret->room || ret->room - ret->bytes < 2)
-			strbuf_reserve(ret, 4096);
-		if (ret->failed)
-			return ENOMEM;
-		n = read(fd, ret->at + ret->bytes, ret->room - ret->bytes - 1);
+	if (!strbuf_reserve(ret, most))
+		return ENOMEM;
+	while (n != 0 && ret->bytes < end) {
+		n = pread(fd, ret->at + ret->bytes, end - ret->bytes, (off_t)from);
 		if (n < 0 && errno != EINTR)
 			return errno;
-		if (n > 0)
+		if (n > 0) {
 			ret->bytes += (size_t)n;
+			from += (uint64_t)n;
+		}
 	}
 	ret->at[ret->bytes] = '\0';
 	return 0;
 }
 
 static int
-real_read(void *arg, enum disk_place place, const char *name, struct strbuf *ret)
+real_read(void *arg, enum disk_place place, const char *name, uint64_t from, size_t most,
+    struct strbuf *ret)
 {
 	int fd;
 	int error = open_file(arg, place, name, O_RDONLY, &fd);
 
 	if (error)
 		return error;
-	error = read_all(fd, ret);
+	error = read_part(fd, from, most, ret);
 	close(fd);
 	return error;
+}
+
+/* What is there is never written to: it may be a file that has another name, too, or one
+ * that somebody has open. */
+static int
+clear_name(void *arg, enum disk_place place, const char *name)
+{
+	int folder = folder_of(arg, place)->fd;
+	struct stat st;
+
+	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : errno;
+	if (!S_ISREG(st.st_mode))
+		return EINVAL;
+	return unlinkat(folder, name, 0) == 0 || errno == ENOENT ? 0 : errno;
 }
 
 static int
 real_create(void *arg, enum disk_place place, const char *name, int *ret_file)
 {
-	return open_file(
-	    arg, place, name, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC, ret_file);
+	int error = EEXIST;
+
+	for (int i = 0; i < CREATE_TRIES && error == EEXIST; i++) {
+		error = open_file(
+		    arg, place, name, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, ret_file);
+		if (error == EEXIST && (error = clear_name(arg, place, name)) == 0)
+			error = EEXIST;
+	}
+	return error;
 }
 
 static int
@@ -292,6 +358,14 @@ real_hold(void *arg, enum disk_place place, const char *name)
 	(void)open_file(arg, place, name, O_RDONLY, &fd);
 }
 
+static bool
+real_is_public(void *arg, enum disk_place place)
+{
+	struct stat st;
+
+	return fstat(folder_of(arg, place)->fd, &st) == 0 && (st.st_mode & S_IWOTH) != 0;
+}
+
 /* ---- The whole --------------------------------------------------------- */
 
 struct disk *
@@ -304,9 +378,9 @@ disk_new(const char *state_path, const char *runtime_path)
 	d->disk = (struct disk){ d, real_open, real_list, real_read, real_create,
 		real_open_at, real_write, real_cut, real_sync, real_close, real_rename,
 		real_remove, real_sync_folder, disk_spawn, disk_reap, disk_kill,
-		disk_child_sync, disk_child_end, real_hold };
-	d->folder[DISK_STATE] = (struct folder){ strdup(state_path), -1, false };
-	d->folder[DISK_RUNTIME] = (struct folder){ strdup(runtime_path), -1, false };
+		disk_child_sync, disk_child_end, real_hold, real_is_public };
+	d->folder[DISK_STATE] = (struct folder){ strdup(state_path), -1, -1, false };
+	d->folder[DISK_RUNTIME] = (struct folder){ strdup(runtime_path), -1, -1, false };
 	if (d->folder[DISK_STATE].path == NULL || d->folder[DISK_RUNTIME].path == NULL) {
 		disk_free(&d->disk);
 		return NULL;
@@ -322,8 +396,7 @@ disk_free(struct disk *disk)
 	if (d == NULL)
 		return;
 	for (int i = 0; i < DISK_PLACES; i++) {
-		if (d->folder[i].fd >= 0)
-			close(d->folder[i].fd);
+		let_go(&d->folder[i]);
 		free(d->folder[i].path);
 	}
 	free(d);

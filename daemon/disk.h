@@ -9,7 +9,10 @@
  *
  * The real one opens each folder once and works in it by descriptor, so it goes on in the
  * same folder whatever happens to the path. It follows no link and takes no FIFO,
- * directory or device for a file: EINVAL.
+ * directory or device for a file: EINVAL. It takes no file that is neither its own nor
+ * root's nor that of the folder's owner: EPERM. Nor does it write to a file that it has
+ * not made in this life or found to be such. A folder is had by a file named ".lock",
+ * which only its owner may open.
  */
 #ifndef DISK_H
 #define DISK_H
@@ -59,13 +62,14 @@ struct disk {
 	 * call gives EBADF in a folder that is not open.
 	 */
 	int (*open)(void *arg, enum disk_place place);
-	/* Call each with every name but . and .. */
+	/* Call each with every name but . and .. and that of the lock. */
 	int (*list)(void *arg, enum disk_place place,
 	    void (*each)(void *each_arg, const char *name), void *each_arg);
-	/* Append the whole file to ret. */
-	int (*read)(
-	    void *arg, enum disk_place place, const char *name, struct strbuf *ret);
-	/* An empty file, to be written and closed; one that is there is emptied. */
+	/* Append at most so many bytes of the file, from an offset on, to ret. Fewer: it
+	 * ends there. */
+	int (*read)(void *arg, enum disk_place place, const char *name, uint64_t from,
+	    size_t most, struct strbuf *ret);
+	/* A new file, to be written and closed; one that is there is removed before. */
 	int (*create)(void *arg, enum disk_place place, const char *name, int *ret_file);
 	/* A file that is there, cut to its first bytes; what is written follows them. */
 	int (*open_at)(void *arg, enum disk_place place, const char *name, uint64_t bytes,
@@ -98,6 +102,8 @@ struct disk {
 	/* In a child: what the file has stays until the child ends. When the parent
 	 * removes it meanwhile, it does not wait until its memory or blocks are free. */
 	void (*hold)(void *arg, enum disk_place place, const char *name);
+	/* Whether anybody may put files into an open folder and take them away. */
+	bool (*is_public)(void *arg, enum disk_place place);
 };
 
 /* The real one. Opens nothing yet. NULL when memory is out. */

@@ -10,7 +10,8 @@
 
 struct folder {
 	char *path;
-	int fd;	    /* locked; -1: not open */
+	int fd;	    /* -1: not open */
+	int lock;   /* what it is had by; -1: the folder itself, or nothing of its own */
 	bool tried; /* it was to be opened before */
 };
 

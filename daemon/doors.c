@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doors.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sp.h"
 
-#define HELD_MS 500 /* the most that a killed daemon still holds its socket */
+#define LOOK_MS 1000 /* from one look at the socket's file to the next */
+#define HELD_MS 500  /* the most that a killed daemon still holds its socket */
 
 /* ---- What was passed --------------------------------------------------- */
 
@@ -115,6 +118,107 @@ pass_on(int *fd)
 	return taken;
 }
 
+/* ---- Looking -------------------------------------------------------------- */
+
+/* What is at the path of the ingest socket now. */
+static bool
+look_at_place(const struct doors *d, struct stat *ret)
+{
+	const char *path = sp_ipc_path(d->ingest);
+
+	return path && lstat(path, ret) == 0;
+}
+
+static void
+remember_place(struct doors *d)
+{
+	struct stat st = { 0 };
+
+	look_at_place(d, &st);
+	d->dev = st.st_dev;
+	d->ino = st.st_ino;
+}
+
+static bool
+is_in_place(const struct doors *d)
+{
+	struct stat st;
+
+	return look_at_place(d, &st) && st.st_dev == d->dev && st.st_ino == d->ino;
+}
+
+__attribute__((format(printf, 3, 4))) static void
+say_problem(struct doors *d, struct log *log, const char *format, ...)
+{
+	char text[sizeof(d->problem)];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (strcmp(text, d->problem) != 0)
+		log_line(log, LOG_LEVEL_ERROR, "server: %s", text);
+	memcpy(d->problem, text, sizeof(text));
+}
+
+static void
+say_well(struct doors *d, struct log *log)
+{
+	if (d->problem[0])
+		log_line(
+		    log, LOG_LEVEL_INFO, "server: well again: no longer: %s", d->problem);
+	d->problem[0] = '\0';
+}
+
+int
+doors_look(struct doors *d, uint64_t now_ms, struct log *log)
+{
+	char why[300];
+
+	if (d->ino == 0 || now_ms - d->looked_ms < LOOK_MS)
+		return -1;
+	d->looked_ms = now_ms;
+	if (is_in_place(d)) {
+		say_well(d, log);
+		return -1;
+	}
+	if (d->is_passed_ingest) {
+		say_problem(d, log,
+		    "the file of the socket %s was removed: no worker can connect until "
+		    "the .socket unit that made it is restarted",
+		    d->ingest);
+		return -1;
+	}
+	if (socket_file_renew(
+		&d->ingest_file, "DYN_METRICSD_ADDRESS", why, sizeof(why)) != 0) {
+		say_problem(d, log,
+		    "the file of the socket was removed, and no worker can connect: %s",
+		    why);
+		return -1;
+	}
+	remember_place(d);
+	log_line(log, LOG_LEVEL_WARNING,
+	    "server: the file of the socket %s was removed: it is made again", d->ingest);
+	say_well(d, log);
+	return socket_file_take(&d->ingest_file);
+}
+
+void
+doors_problems(const struct doors *d, const struct strbuf *others, struct strbuf *out)
+{
+	const size_t none = strlen("[]");
+
+	if (d->problem[0] == '\0') {
+		strbuf_add(out, others->at, others->bytes);
+		return;
+	}
+	strbuf_addc(out, '[');
+	strbuf_add_json(out, wire_text(d->problem));
+	if (others->bytes > none)
+		strbuf_addc(out, ',');
+	strbuf_add(out, others->at + 1, others->bytes - 1);
+}
+
 /* ---- Opening ----------------------------------------------------------- */
 
 int
@@ -123,13 +227,16 @@ doors_open_ingest(
 {
 	const char *path = sp_ipc_path(config->ingest.address);
 
-	if (d->is_passed_ingest)
+	if (d->is_passed_ingest) {
+		remember_place(d);
 		return pass_on(&d->passed.ingest);
+	}
 	snprintf(d->ingest, sizeof(d->ingest), "%s", config->ingest.address);
 	socket_file_wait(path, HELD_MS);
 	if (socket_file_open(
 		&d->ingest_file, path, "DYN_METRICSD_ADDRESS", error, error_room) != 0)
 		return -1;
+	remember_place(d);
 	return socket_file_take(&d->ingest_file);
 }
 

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "service.h"
 #include "socket_file.h"
+#include "strbuf.h"
 
 struct doors {
 	struct service_sockets passed; /* until they are taken */
@@ -26,7 +27,11 @@ struct doors {
 	uint16_t port;	  /* of HTTP; 0: no HTTP, or none over TCP */
 	char ingest[128]; /* "ipc:///run/x.ipc" */
 	char http[300];	  /* "http://127.0.0.1:8081", "unix:/run/x.sock" or "" */
-	char status[320]; /* "HTTP port 8081", "HTTP at unix:/run/x.sock" ... */
+	dev_t dev;	  /* of the file of the ingest socket; ino 0: it is not known */
+	ino_t ino;
+	uint64_t looked_ms;
+	char problem[400]; /* "": workers can connect */
+	char status[320];  /* "HTTP port 8081", "HTTP at unix:/run/x.sock" ... */
 };
 
 #define DOORS_NONE \
@@ -48,6 +53,16 @@ int doors_open_ingest(
 /* The same; without HTTP *ret is -1. 0, or -1 with a sentence in error. */
 int doors_open_http(struct doors *d, const struct config *config, int *ret, char *error,
     size_t error_room);
+
+/*
+ * Once in a while: whether who connects still finds the ingest socket. -1; or a listening
+ * socket, the caller's, in place of the one that was removed. What cannot be mended here
+ * is d->problem, and is logged.
+ */
+int doors_look(struct doors *d, uint64_t now_ms, struct log *log);
+/* Problems as a JSON array: d's, and those that are in the array others. */
+void doors_problems(
+    const struct doors *d, const struct strbuf *others, struct strbuf *out);
 
 /* Remove the files that were made, if they are still ours. */
 void doors_close(struct doors *d);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "effect.h"
 
+#include "names.h"
+
 #define NO_MORE UINT32_MAX /* behind the indexes of refused items */
 
 /* ---- Writing ------------------------------------------------------------- */
@@ -229,12 +231,19 @@ effect_get_time(const struct journal_record *record, struct effects *ret)
 	uint64_t now_ms = wire_get_u64(&r), unix_ms = wire_get_u64(&r),
 		 offset_ms = wire_get_u64(&r);
 
-	if (!is_whole(&r))
+	if (!is_whole(&r) || now_ms > JOURNAL_MS_MOST || unix_ms > JOURNAL_MS_MOST ||
+	    offset_ms + JOURNAL_MS_MOST > 2 * JOURNAL_MS_MOST)
 		return false;
 	ret->now_ms = ret->last_ms = now_ms;
 	ret->last_unix_ms = unix_ms;
 	ret->offset_ms = (int64_t)offset_ms;
 	return true;
+}
+
+static bool
+is_name(struct wire_text name)
+{
+	return names_check_worker(name, NULL) == REASON_NONE;
 }
 
 bool
@@ -250,7 +259,9 @@ effect_get_session(const struct journal_record *record, struct session_saved *re
 	who.name = wire_get_long_text(&r);
 	who.wish = wire_get_long_text(&r);
 	who.library = wire_get_long_text(&r);
-	if (!is_whole(&r) || who.serial == 0)
+	/* What a snapshot would not be read with is not taken from a journal either. */
+	if (!is_whole(&r) || who.serial == 0 || who.serial == UINT64_MAX || who.pid < 0 ||
+	    !is_name(who.name) || !is_name(who.wish))
 		return false;
 	*ret = who;
 	return true;
@@ -264,7 +275,7 @@ effect_get_name(
 
 	*ret_serial = wire_get_u64(&r);
 	*ret = wire_get_long_text(&r);
-	return is_whole(&r);
+	return is_whole(&r) && is_name(*ret);
 }
 
 bool

@@ -32,12 +32,18 @@ struct exposition {
 	uint32_t births;
 	enum self_metric self_next; /* the next self-metric */
 	bool head_done;		    /* HELP and TYPE of the family under way are out */
+	uint32_t work;		    /* done in this slice */
 	struct lines lines;
 	struct naming_label *label; /* room for those of a self-metric */
 	bool failed;
 };
 
 #define SELF_LABELS 3 /* of one self-metric, at most */
+
+/* What is looked at in one slice, in members; a family is as much as a few of them. A
+ * filter may leave out millions: that is not to be done at once. */
+#define WORK_MOST   8192
+#define WORK_FAMILY 4
 
 /* ---- The filter -------------------------------------------------------- */
 
@@ -324,6 +330,7 @@ add_members(struct exposition *e, struct strbuf *out, const struct family *f, si
 	struct registry_walk walk;
 
 	registry_walk(e->registry, f, e->member, e->births, &walk);
+	e->work += walk.n;
 	if (walk.n == 0)
 		e->member = e->end;
 	for (uint32_t i = 0; i < walk.n && out->bytes < end; i++) {
@@ -340,11 +347,12 @@ add_family(struct exposition *e, struct strbuf *out, const struct family *f, siz
 	family_begin(e, f);
 	if (e->failed)
 		return;
-	if (!name_wanted(e, family_name(e)))
+	e->work += WORK_FAMILY;
+	if (!name_wanted(e, family_name(e)) || (e->level.depth > 0 && e->nowhere))
 		e->member = e->end;
 	lines_begin(&e->lines, out, family_name(e),
 	    f->kind == MESSAGE_HISTOGRAM ? f->bounds : NULL, f->n_bounds);
-	while (e->member < e->end && out->bytes < end)
+	while (e->member < e->end && out->bytes < end && e->work < WORK_MOST)
 		add_members(e, out, f, end);
 	if (e->member >= e->end)
 		family_end(e);
@@ -368,8 +376,9 @@ exposition_slice(struct exposition *e, struct strbuf *out, size_t most)
 {
 	size_t end = out->bytes + most;
 
+	e->work = 0;
 	e->nowhere = !registry_place(e->registry, &e->level, &e->place);
-	while (out->bytes < end && !out->failed && !e->failed) {
+	while (out->bytes < end && e->work < WORK_MOST && !out->failed && !e->failed) {
 		const struct family *f = next_family(e);
 
 		if (self_is_next(e, f)) {

@@ -34,7 +34,8 @@ struct exposition *exposition_new(const struct registry *registry,
     const struct self_metrics *self, const struct exposition_filter *filter);
 void exposition_free(struct exposition *e);
 
-/* Append about most bytes (at least one series). True while there is more. */
+/* Append about most bytes (at least one series; fewer, or nothing, when a filter leaves
+ * out thousands). True while there is more. */
 bool exposition_slice(struct exposition *e, struct strbuf *out, size_t most);
 
 #endif /* EXPOSITION_H */

@@ -20,6 +20,7 @@ struct family {
 	enum message_merge merge;
 	uint32_t n_bounds;
 	double *bounds;
+	uint32_t owner;	   /* who made it, for the registry; 0: nobody */
 	uint32_t live;	   /* definitions by live workers */
 	uint32_t n_series; /* members that are no holes */
 	/* Numbers of series. A member never moves, so that a walk by position survives

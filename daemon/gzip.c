@@ -54,6 +54,12 @@ gzip_text(struct gzip *g)
 	return &g->text;
 }
 
+size_t
+gzip_bytes(const struct gzip *g)
+{
+	return sizeof(*g) + g->text.room;
+}
+
 /* No name, no time; the last byte: of an unknown system. */
 static void
 begin(struct gzip *g, struct strbuf *out)

@@ -19,6 +19,8 @@ void gzip_free(struct gzip *g);
 
 /* Append the next piece here, leave alone what is there. Best are 256 KiB at a time. */
 struct strbuf *gzip_text(struct gzip *g);
+/* Bytes of memory that it has. */
+size_t gzip_bytes(const struct gzip *g);
 
 /*
  * Append to out what the text packs to; a last few bits wait for the next piece. last: it

@@ -11,9 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define HEADER_BYTES_MAX 8192
-#define BODY_BYTES_MAX	 4096
-#define TEXT_TYPE	 "text/plain; charset=utf-8"
+#define TEXT_TYPE "text/plain; charset=utf-8"
 #define ALL_METHODS \
 	(EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | \
 	    EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | \
@@ -27,12 +25,13 @@ http_header(struct evhttp_request *r, const char *name, const char *value)
 	evhttp_add_header(evhttp_request_get_output_headers(r), name, value);
 }
 
-/* Who asks again needs another connection, and finds the next daemon. */
+/* Who asks again needs another connection, and finds the next daemon. After a request
+ * that others would read otherwise, nothing that came on this one can be trusted. */
 static void
-say_last(const struct http *h, struct evhttp_request *r)
+say_last(const struct http *h, const struct exchange *x)
 {
-	if (h->stopped)
-		http_header(r, "Connection", "close");
+	if (h->stopped || x->last)
+		http_header(x->request, "Connection", "close");
 }
 
 void
@@ -74,7 +73,7 @@ http_answer(struct http *h, struct exchange *x, int code, const char *phrase,
 		return;
 	}
 	http_header(r, "Content-Type", type);
-	say_last(h, r);
+	say_last(h, x);
 	if (more_name)
 		http_header(r, more_name, more_value);
 	snprintf(length, sizeof(length), "%zu", strlen(text));
@@ -88,6 +87,7 @@ http_answer(struct http *h, struct exchange *x, int code, const char *phrase,
 	x->code = code;
 	http_count(h, x);
 	evhttp_request_set_on_complete_cb(r, on_answered, x->guarded);
+	http_guard_sent(x->guarded);
 	evhttp_send_reply(r, code, phrase, body);
 	http_stop_reading(r);
 	evbuffer_free(body);
@@ -142,7 +142,7 @@ void
 http_page_headers(const struct http *h, const struct exchange *x)
 {
 	http_header(x->request, "Content-Type", EXPOSITION_CONTENT_TYPE);
-	say_last(h, x->request);
+	say_last(h, x);
 	if (h->options.gzip)
 		http_header(x->request, "Vary", "Accept-Encoding");
 	if (x->gzip)
@@ -180,12 +180,9 @@ answer_metrics(struct http *h, struct exchange *x)
 		x->code = 200;
 		http_count(h, x);
 		evhttp_request_set_on_complete_cb(x->request, on_answered, x->guarded);
+		http_guard_sent(x->guarded);
 		evhttp_send_reply(x->request, 200, "OK", NULL);
 		http_stop_reading(x->request);
-	} else if (h->scrapes >= h->options.scrapes) {
-		http_answer(h, x, 503, "Service Unavailable", TEXT_TYPE,
-		    "too many scrapes at once (http.scrapes): come back in a second\n",
-		    "Retry-After", "1");
 	} else {
 		h->scrape_began = true;
 		scrape_begin(h, x, &query);
@@ -229,6 +226,53 @@ route_of(const struct http *h, struct evhttp_request *r)
 	return (enum self_path)found;
 }
 
+/* A token, as RFC 9110 has it; so a name with a space before its colon is none. */
+static bool
+is_token(const char *text)
+{
+	static const char others[] = "!#$%&'*+-.^_`|~";
+	const char *c = text;
+
+	while ((*c >= '0' && *c <= '9') || ((*c | 0x20) >= 'a' && (*c | 0x20) <= 'z') ||
+	       (*c && strchr(others, *c)))
+		c++;
+	return c > text && *c == '\0';
+}
+
+/*
+ * A body, and all that says how long one is, or asks for another protocol: nobody needs
+ * it here, and two who read it may not agree on where the request ends.
+ */
+static bool
+is_odd(struct evhttp_request *r)
+{
+	static const char *const odd[] = { "Content-Length", "Transfer-Encoding",
+		"Trailer", "TE", "Expect", "Upgrade" };
+	const struct evkeyval *header = evhttp_request_get_input_headers(r)->tqh_first;
+	unsigned hosts = 0;
+
+	for (; header; header = header->next.tqe_next) {
+		if (!is_token(header->key))
+			return true;
+		hosts += strcasecmp(header->key, "Host") == 0;
+		for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+			if (strcasecmp(header->key, odd[i]) == 0)
+				return true;
+	}
+	return hosts > 1;
+}
+
+/* evhttp says in its answer whatever version it was asked in. True if that was none. */
+static bool
+set_version(struct evhttp_request *r)
+{
+	bool odd = r->major != 1 || r->minor > 1;
+
+	if (odd)
+		r->major = r->minor = 1;
+	return odd;
+}
+
 static void
 on_request(struct evhttp_request *r, void *arg)
 {
@@ -239,6 +283,7 @@ on_request(struct evhttp_request *r, void *arg)
 
 	turn_ms(h->turn);
 	x.guarded = http_guard_request(h->guard, evhttp_connection_get_bufferevent(c));
+	x.last = http_guard_is_odd(x.guarded) || is_odd(r) || set_version(r);
 	x.path = route_of(h, r);
 	if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD)
 		http_answer(h, &x, 405, "Method Not Allowed", TEXT_TYPE,
@@ -249,19 +294,32 @@ on_request(struct evhttp_request *r, void *arg)
 
 /* ---- The whole --------------------------------------------------------- */
 
+/* Bounds that evhttp has. */
 static void
-set_timeout(struct http *h)
+set_bounds(struct http *h)
 {
 	uint32_t ms = h->options.request_ms;
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 
 	evhttp_set_timeout_tv(h->server, &tv);
+	evhttp_set_max_headers_size(h->server, h->options.header_bytes);
+	evhttp_set_max_body_size(h->server, h->options.body_bytes);
+}
+
+static struct http_guard_options
+guard_options(const struct http *h)
+{
+	/* More than a head or a body that is just short enough. */
+	return (struct http_guard_options){ .connections = h->options.connections,
+		.request_ms = h->options.request_ms,
+		.read_bytes = h->options.header_bytes + h->options.body_bytes + 1024 };
 }
 
 /* 0, or -1 when memory is out. */
 static int
 set_up(struct http *h, struct event_base *base)
 {
+	struct http_guard_options guard = guard_options(h);
 	struct evconnlistener *listener;
 
 	h->server = evhttp_new(base);
@@ -272,13 +330,11 @@ set_up(struct http *h, struct event_base *base)
 	if (listener && (h->server == NULL || !evhttp_bind_listener(h->server, listener)))
 		evconnlistener_free(listener);
 	else if (listener && h->server)
-		h->guard = http_guard_new(h->server, listener, h->options.connections,
-		    h->options.request_ms, h->turn);
-	if (h->guard == NULL)
+		h->guard =
+		    http_guard_new(h->server, listener, &guard, h->turn, h->self, h->log);
+	if (h->guard == NULL || scrapes_new(h, base) != 0)
 		return -1;
-	evhttp_set_max_headers_size(h->server, HEADER_BYTES_MAX);
-	evhttp_set_max_body_size(h->server, BODY_BYTES_MAX);
-	set_timeout(h);
+	set_bounds(h);
 	evhttp_set_allowed_methods(h->server, ALL_METHODS);
 	evhttp_set_gencb(h->server, on_request, h);
 	return 0;
@@ -317,7 +373,7 @@ http_free(struct http *h)
 {
 	if (h == NULL)
 		return;
-	scrape_end_all(h);
+	scrapes_free(h);
 	if (h->server)
 		evhttp_free(h->server);
 	http_guard_free(h->guard);
@@ -328,7 +384,10 @@ http_free(struct http *h)
 void
 http_turn(struct http *h)
 {
-	if (h->first == NULL)
+	http_guard_turn(h->guard);
+	self_set(h->self, SELF_BUFFERED_BYTES, SELF_SOCKET_HTTP, 0,
+	    (double)http_page_room_bytes(h->room));
+	if (!scrapes_are_there(h))
 		return;
 	if (h->scrape_began)
 		apply_refresh(h->apply);
@@ -339,12 +398,18 @@ http_turn(struct http *h)
 void
 http_set_options(struct http *h, const struct http_options *options)
 {
+	struct http_guard_options guard;
+
 	h->options.connections = options->connections;
 	h->options.scrapes = options->scrapes;
 	h->options.request_ms = options->request_ms;
+	h->options.header_bytes = options->header_bytes;
+	h->options.body_bytes = options->body_bytes;
+	h->options.buffered_bytes = options->buffered_bytes;
 	h->options.gzip = options->gzip;
-	set_timeout(h);
-	http_guard_set(h->guard, options->connections, options->request_ms);
+	set_bounds(h);
+	guard = guard_options(h);
+	http_guard_set(h->guard, &guard);
 }
 
 void
@@ -357,7 +422,7 @@ http_stop(struct http *h)
 bool
 http_is_answering(const struct http *h)
 {
-	return h->first != NULL || http_guard_is_answering(h->guard);
+	return scrapes_are_there(h) || http_guard_is_answering(h->guard);
 }
 
 uint64_t

@@ -3,9 +3,11 @@
  * http.h - the door that Prometheus and people use: /metrics, health, liveness.
  *
  * A page is rendered in slices at the end of turns, the next one when the last has left,
- * so a slow client costs its slot and one slice of memory. Guarded against what evhttp
- * takes without bounds: headers, bodies, connections, requests that never end, clients
- * that do not read. One thread, that of the event_base.
+ * so a slow client costs one slice of memory, and the others nothing. However many ask,
+ * a turn renders for a few milliseconds only, and all have their share of it. Guarded
+ * against what evhttp takes without bounds: headers, bodies, connections, requests that
+ * never end or can be read in two ways, clients that do not read. One thread, that of the
+ * event_base.
  */
 #ifndef HTTP_H
 #define HTTP_H
@@ -21,8 +23,11 @@ struct http;
 struct http_options {
 	int listen; /* a listening socket; becomes http's */
 	uint32_t connections;
-	uint32_t scrapes;
+	uint32_t scrapes; /* of which a piece is rendered in a turn */
 	uint32_t request_ms;
+	uint32_t header_bytes;
+	uint32_t body_bytes;
+	uint64_t buffered_bytes; /* of pages that are being sent */
 	bool gzip;		 /* for those who take it */
 	const char *health_path; /* the texts outlive http */
 	const char *live_path;
@@ -39,8 +44,7 @@ void http_free(struct http *h);
 /* The end of a turn: send the next slices. Nothing that was applied may be unwritten. */
 void http_turn(struct http *h);
 
-/* Take connections, scrapes, request_ms and gzip anew; what is under way goes on as it
- * was. */
+/* Take the numbers and gzip anew; what is under way goes on as it was. */
 void http_set_options(struct http *h, const struct http_options *options);
 
 /* Accept no more. Scrapes go on; what is asked on connections that are there is answered,

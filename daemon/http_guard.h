@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_guard.h - bounds on HTTP connections that evhttp does not have: how many there are
- * at once, and how long a request may take to arrive, byte by byte or not.
+ * at once, how long a request may take to arrive, byte by byte or not, and how long a
+ * client may leave a piece of its answer untaken.
+ *
+ * When all connections are taken, a new one gets the place of the one that has been
+ * without a whole request for longest; if all are being answered, of the one that has
+ * left its answer untaken for longest. So nobody keeps the others out.
  *
  * evhttp says when it makes a connection, and never when it frees one. So the guard keeps
  * a reference to each connection's bufferevent, and looks at them a few times a second:
@@ -15,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "log.h"
+#include "self_metrics.h"
 #include "turn.h"
 
 struct bufferevent;
@@ -24,21 +31,38 @@ struct evhttp;
 struct http_guard;
 struct guarded; /* a connection */
 
+struct http_guard_options {
+	uint32_t connections;
+	uint32_t request_ms;
+	uint32_t read_bytes; /* more than a request has that evhttp has not read yet */
+};
+
 /*
  * Guard the connections that http takes from a listener of its own. Everything handed in
  * outlives the guard, but http, which is freed before it. NULL when memory is out.
  */
 struct http_guard *http_guard_new(struct evhttp *http, struct evconnlistener *listener,
-    uint32_t connections, uint32_t request_ms, struct turn *turn);
+    const struct http_guard_options *options, struct turn *turn,
+    struct self_metrics *self, struct log *log);
 void http_guard_free(struct http_guard *g);
 
 /* Other bounds: connections that are there stay. */
-void http_guard_set(struct http_guard *g, uint32_t connections, uint32_t request_ms);
+void http_guard_set(struct http_guard *g, const struct http_guard_options *options);
 
-/* A request has arrived whole, and is answered from now on. NULL if it is not guarded. */
+/* A request has arrived whole, and is answered from now on. NULL if it is not guarded:
+ * memory was out. In what follows, it may be NULL. */
 struct guarded *http_guard_request(struct http_guard *g, struct bufferevent *stream);
-/* Its answer is sent. c may be NULL. */
+/* Its client is to take what is sent to it from now on. */
+void http_guard_sent(struct guarded *c);
+/* It has taken it; there is more. */
+void http_guard_taken(struct guarded *c);
+/* Its answer is sent. */
 void http_guard_answered(struct guarded *c);
+/* True if bytes came that others read otherwise: nothing after them is to be served. */
+bool http_guard_is_odd(const struct guarded *c);
+
+/* The end of a turn. */
+void http_guard_turn(struct http_guard *g);
 
 /* True while answers are being sent. */
 bool http_guard_is_answering(const struct http_guard *g);

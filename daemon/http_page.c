@@ -23,13 +23,16 @@ struct slice {
 struct http_page_room {
 	struct slice *spare;
 	uint32_t slices; /* which are not free */
+	size_t bytes;	 /* of slices that are not spare, and of what packs */
 	bool closed;	 /* nobody asks for more: the last slice frees the room */
 };
 
 struct http_page {
 	struct http_page_room *room;
 	struct exposition *text;
-	struct gzip *gzip; /* NULL: the page is plain */
+	bool packed;
+	struct gzip *gzip; /* NULL: the page is plain, or has not begun */
+	size_t gzip_bytes; /* of it, as counted */
 };
 
 /* ---- Room -------------------------------------------------------------- */
@@ -96,9 +99,18 @@ slice_give_back(struct slice *s)
 static void
 on_sent(const void *bytes, size_t n, void *arg)
 {
+	struct slice *s = arg;
+
 	(void)bytes;
 	(void)n;
-	slice_give_back(arg);
+	s->room->bytes -= s->text.room;
+	slice_give_back(s);
+}
+
+size_t
+http_page_room_bytes(const struct http_page_room *room)
+{
+	return room->bytes;
 }
 
 /* ---- Pages ------------------------------------------------------------- */
@@ -112,10 +124,10 @@ http_page_new(struct http_page_room *room, const struct registry *registry,
 	if (p == NULL)
 		return NULL;
 	p->room = room;
+	p->packed = gzip;
 	p->text = exposition_new(registry, self, filter);
-	p->gzip = gzip ? gzip_new() : NULL;
-	if (p->text == NULL || (gzip && p->gzip == NULL)) {
-		http_page_free(p);
+	if (p->text == NULL) {
+		free(p);
 		return NULL;
 	}
 	return p;
@@ -127,6 +139,7 @@ http_page_free(struct http_page *p)
 	if (p == NULL)
 		return;
 	exposition_free(p->text);
+	p->room->bytes -= p->gzip_bytes;
 	gzip_free(p->gzip);
 	free(p);
 }
@@ -144,11 +157,24 @@ slice_packed(struct http_page *p, struct strbuf *out)
 {
 	bool more = true;
 
+	if (p->gzip == NULL)
+		p->gzip = gzip_new();
+	if (p->gzip == NULL) {
+		out->failed = true;
+		return false;
+	}
 	for (int i = 0; more && i < PIECES_MOST && out->bytes < PACKED_BYTES; i++) {
+		size_t had = gzip_text(p->gzip)->bytes;
+
 		more = slice_text(p, gzip_text(p->gzip), PIECE_BYTES);
+		if (more && gzip_text(p->gzip)->bytes == had)
+			break;
 		if (!gzip_pack(p->gzip, !more, out))
 			return false;
 	}
+	p->room->bytes -= p->gzip_bytes;
+	p->gzip_bytes = gzip_bytes(p->gzip);
+	p->room->bytes += p->gzip_bytes;
 	return more;
 }
 
@@ -161,14 +187,16 @@ http_page_slice(struct http_page *p, struct evbuffer *out, bool *ret_more)
 	if (s == NULL)
 		return false;
 	strbuf_reset(&s->text);
-	more = p->gzip ? slice_packed(p, &s->text)
-		       : slice_text(p, &s->text, HTTP_PAGE_SLICE_BYTES);
+	more = p->packed ? slice_packed(p, &s->text)
+			 : slice_text(p, &s->text, HTTP_PAGE_SLICE_BYTES);
 	if (s->text.failed)
 		goto fail;
 	if (s->text.bytes == 0)
 		slice_give_back(s);
 	else if (evbuffer_add_reference(out, s->text.at, s->text.bytes, on_sent, s) != 0)
 		goto fail;
+	else
+		p->room->bytes += s->text.room;
 	*ret_more = more;
 	return true;
 fail:

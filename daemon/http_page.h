@@ -24,13 +24,18 @@ struct http_page_room;
 
 /* NULL when memory is out. */
 struct http_page_room *http_page_room_new(void);
+/* Bytes that pages hold: of slices that evbuffers have, and of what packs. */
+size_t http_page_room_bytes(const struct http_page_room *room);
 /* What evbuffers still hold stays until they let go of it. NULL is fine. */
 void http_page_room_free(struct http_page_room *room);
+
+/* What a page holds at most, about, while a slice of it is sent. */
+#define HTTP_PAGE_BYTES (1 << 20)
 
 struct http_page;
 
 /* Everything handed in outlives it, but the filter, which may be NULL. NULL when memory
- * is out. */
+ * is out. It holds next to nothing before its first slice. */
 struct http_page *http_page_new(struct http_page_room *room,
     const struct registry *registry, const struct self_metrics *self,
     const struct exposition_filter *filter, bool gzip);

@@ -7,6 +7,7 @@
 #define HTTP_PARTS_H
 
 #include <event2/http.h>
+#include <event2/http_struct.h>
 
 #include "http.h"
 #include "http_guard.h"
@@ -19,6 +20,7 @@ struct exchange {
 	struct guarded *guarded;
 	enum self_path path;
 	bool gzip; /* a page is packed */
+	bool last; /* of its connection */
 	uint64_t began_ns;
 	size_t bytes; /* of the answer, without headers */
 	int code;
@@ -34,8 +36,7 @@ struct http {
 	struct evhttp *server;
 	struct http_guard *guard;
 	struct http_page_room *room;
-	struct scrape *first;
-	uint32_t scrapes;
+	struct scrapes *scrapes;
 	uint64_t taken; /* slices of pages, by their clients */
 	bool stopped;
 	bool scrape_began; /* in this turn: the figures are to be fresh */
@@ -53,11 +54,15 @@ void http_stop_reading(struct evhttp_request *r);
 /* Count a request whose answer is done. */
 void http_count(struct http *h, const struct exchange *x);
 
-/* Begin a scrape; its answer starts in http_turn(). */
+/* 0, or -1 when memory is out. */
+int scrapes_new(struct http *h, struct event_base *base);
+/* Cuts them all. */
+void scrapes_free(struct http *h);
+bool scrapes_are_there(const struct http *h);
+/* Begin one; its answer starts in http_turn(). */
 void scrape_begin(struct http *h, const struct exchange *x, const struct query *query);
-/* Render the next slice of each scrape whose client has taken the last one. */
+/* Render the next slices of those whose clients have taken the last one, in turn, for a
+ * while. */
 void scrape_turn(struct http *h);
-/* Cut them all. */
-void scrape_end_all(struct http *h);
 
 #endif /* HTTP_PARTS_H */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LISTEN_QUEUE 128
+#define LISTEN_QUEUE 4096 /* as much of it as the kernel gives */
 
 /* The host without the brackets of a URL. */
 static void
@@ -161,7 +161,9 @@ port_file_write(struct port_file *ret, const char *path, uint16_t port, char *er
 		temporary = NULL;
 		goto fail;
 	}
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	/* Never what is there already: it may be somebody else's. */
+	unlink(temporary);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	/* Whoever gets into the folder may read it, whatever the umask. */
 	if (fd < 0 || write(fd, text, (size_t)n) != n || fchmod(fd, 0644) != 0 ||
 	    rename(temporary, path) != 0)
@@ -186,15 +188,16 @@ fail:
 static bool
 holds_port(const char *path, uint16_t port)
 {
-	unsigned found = 0;
-	FILE *file = fopen(path, "re");
+	/* Not blocking: somebody may have put a FIFO there. */
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char wanted[16], found[16];
+	int n = snprintf(wanted, sizeof(wanted), "%u\n", port);
+	bool same = fd >= 0 && read(fd, found, sizeof(found)) == n &&
+		    memcmp(found, wanted, (size_t)n) == 0;
 
-	if (file == NULL)
-		return false;
-	if (fscanf(file, "%u", &found) != 1)
-		found = 0;
-	fclose(file);
-	return found == port;
+	if (fd >= 0)
+		close(fd);
+	return same;
 }
 
 void

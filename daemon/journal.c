@@ -120,7 +120,7 @@ journal_end(struct journal *j)
 
 	if (j->records.failed)
 		return;
-	if (n - JOURNAL_FRAME_BYTES > UINT32_MAX) {
+	if (n - JOURNAL_FRAME_BYTES > JOURNAL_RECORD_MOST) {
 		j->records.failed = true;
 		return;
 	}
@@ -221,14 +221,15 @@ journal_put_seal(struct strbuf *out)
 bool
 journal_next(struct journal_reader *r, struct journal_record *ret)
 {
-	const uint8_t *at = r->bytes + r->good;
 	const size_t left = r->n - r->good;
+	const uint8_t *at;
 	uint32_t body_bytes;
 
 	if (left < JOURNAL_FRAME_BYTES)
 		return false;
+	at = r->bytes + r->good;
 	body_bytes = wire_load_u32(at);
-	if (body_bytes > left - JOURNAL_FRAME_BYTES)
+	if (body_bytes > JOURNAL_RECORD_MOST || body_bytes > left - JOURNAL_FRAME_BYTES)
 		return false;
 	if (wire_load_u32(at + 4) !=
 	    checksum(at + JOURNAL_FRAME_BYTES - 1, (size_t)body_bytes + 1))
@@ -237,6 +238,23 @@ journal_next(struct journal_reader *r, struct journal_record *ret)
 		.body = at + JOURNAL_FRAME_BYTES,
 		.bytes = body_bytes };
 	r->good += JOURNAL_FRAME_BYTES + (size_t)body_bytes;
+	return true;
+}
+
+bool
+journal_skim(struct journal_reader *r)
+{
+	while (r->n - r->good >= JOURNAL_FRAME_BYTES) {
+		const uint8_t *at = r->bytes + r->good;
+		const uint32_t body_bytes = wire_load_u32(at);
+
+		/* No record has the type 0: what a file never wrote is no record. */
+		if (body_bytes > JOURNAL_RECORD_MOST || at[JOURNAL_FRAME_BYTES - 1] == 0)
+			return false;
+		if (r->n - r->good - JOURNAL_FRAME_BYTES < body_bytes)
+			return true;
+		r->good += JOURNAL_FRAME_BYTES + (size_t)body_bytes;
+	}
 	return true;
 }
 
@@ -266,6 +284,16 @@ get_fields(struct wire_reader *r)
 	return h;
 }
 
+/* True unless it has what no clock says. */
+static bool
+has_times(const struct journal_head *h)
+{
+	const int64_t most = (int64_t)JOURNAL_MS_MOST;
+
+	return h->clock_ms <= JOURNAL_MS_MOST && h->unix_ms <= JOURNAL_MS_MOST &&
+	       h->offset_ms <= most && h->offset_ms >= -most;
+}
+
 enum journal_verdict
 journal_get_head_of(
     const struct journal_record *record, uint8_t type, struct journal_head *ret)
@@ -287,7 +315,7 @@ journal_get_head_of(
 		return JOURNAL_DAMAGED;
 	head = get_fields(&r);
 	if (head.generation == 0 || head.generation > INT64_MAX ||
-	    head.first > head.generation)
+	    head.first > head.generation || !has_times(&head))
 		return JOURNAL_DAMAGED;
 	*ret = head;
 	return JOURNAL_OK;

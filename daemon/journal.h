@@ -25,6 +25,9 @@
 #define JOURNAL_FRAME_BYTES  9
 #define JOURNAL_SECRET_BYTES 16
 #define JOURNAL_BOOT_BYTES   16
+#define JOURNAL_START_BYTES  256	  /* the first record has not more */
+#define JOURNAL_RECORD_MOST  (128U << 20) /* twice the longest message */
+#define JOURNAL_MS_MOST	     (1ULL << 48) /* of a time, and of what clocks differ by */
 
 enum journal_type {
 	JOURNAL_HEAD = 1,
@@ -115,6 +118,9 @@ struct journal_reader {
 
 /* False: the end, or (good < n) a record that is torn or damaged. */
 bool journal_next(struct journal_reader *r, struct journal_record *ret);
+/* Pass over the records that are there whole, by their lengths alone. False when what
+ * stands there cannot be a record, however much more of the file there is. */
+bool journal_skim(struct journal_reader *r);
 
 enum journal_verdict {
 	JOURNAL_OK,

@@ -7,6 +7,8 @@
 #include "names.h"
 #include "nearest.h"
 
+#define BUDGET_LEAST 4096 /* for a short message */
+
 const char *
 json_kind_of(const json_t *value)
 {
@@ -117,17 +119,25 @@ check_batch(struct json_batch *b, struct refusal *r)
 /* ---- Parsing ---------------------------------------------------------- */
 
 /*
- * jansson takes a string for which there is no memory for a bad token. So allocations are
- * watched while it parses; its hooks have no argument, hence these two.
+ * jansson takes a string for which there is no memory for a bad token, and makes 80 bytes
+ * of each that it reads when somebody means ill. So allocations are watched while it
+ * parses; its hooks have no argument, hence these.
  */
 static json_malloc_t parse_malloc;
-static bool parse_refused;
+static bool parse_refused;  /* there was no memory */
+static size_t parse_budget; /* what it may still take: what it gives back is not seen */
+static bool parse_over;
 
 static void *
 watched_malloc(size_t bytes)
 {
-	void *p = parse_malloc(bytes);
+	void *p;
 
+	parse_over = parse_over || bytes > parse_budget;
+	if (parse_over)
+		return NULL;
+	parse_budget -= bytes;
+	p = parse_malloc(bytes);
 	parse_refused = parse_refused || p == NULL;
 	return p;
 }
@@ -140,21 +150,13 @@ parse(const void *payload, size_t bytes, json_error_t *error)
 	json_free_t parse_free;
 	json_t *root;
 
-	parse_refused = false;
+	parse_refused = parse_over = false;
+	parse_budget = JSON_TIMES_MAX * bytes + BUDGET_LEAST;
 	json_get_alloc_funcs(&parse_malloc, &parse_free);
 	json_set_alloc_funcs(watched_malloc, parse_free);
 	root = json_loadb(payload, bytes, flags, error);
 	json_set_alloc_funcs(parse_malloc, parse_free);
 	return root;
-}
-
-/* The parser's sentence quotes what it came across. */
-static void
-make_printable(char *text)
-{
-	for (; *text; text++)
-		if (*text < ' ' || *text > '~')
-			*text = '?';
 }
 
 static enum reason
@@ -185,11 +187,16 @@ json_batch_new(
 	if (b == NULL)
 		return refuse(r, REASON_MEMORY, "out of memory");
 	b->root = parse(payload, bytes, &error);
-	make_printable(error.text);
+	/* The parser's sentence quotes what it came across. */
+	names_make_printable(error.text);
 	if (b->root)
 		reason = check_batch(b, r);
 	else if (parse_refused)
 		reason = refuse(r, REASON_MEMORY, "out of memory");
+	else if (parse_over)
+		reason = refuse(r, REASON_LIMIT,
+		    "decoded, the message would take more than %d times its %zu bytes",
+		    JSON_TIMES_MAX, bytes);
 	else
 		reason = refuse(r, parse_reason(&error),
 		    "it is no JSON: line %d, column %d: %s", error.line, error.column,

@@ -13,6 +13,9 @@
 
 #define JSON_ID_BYTES  128
 #define JSON_TTL_MAX_S 100000000.0
+/* A message may take so many times its bytes while it is decoded: real ones take up
+ * to 20. */
+#define JSON_TIMES_MAX 32
 
 enum json_operation {
 	JSON_DEFINE, /* none given */
@@ -41,8 +44,8 @@ struct json_batch;
 /*
  * Parse a payload. If it is not such a message as a whole: REASON_JSON, REASON_UTF8,
  * REASON_DUPLICATE (a field twice in an object), REASON_VALUE (a number too large for a
- * double), REASON_FIELD, REASON_LENGTH, REASON_LEVEL or REASON_MEMORY. *ret is released
- * with json_batch_free().
+ * double), REASON_FIELD, REASON_LENGTH, REASON_LEVEL, REASON_LIMIT (decoded, it is too
+ * large) or REASON_MEMORY. *ret is released with json_batch_free().
  */
 enum reason json_batch_new(
     struct json_batch **ret, const void *payload, size_t bytes, struct refusal *r);

@@ -160,14 +160,15 @@ log_level_word(enum log_level level)
 	return words[level];
 }
 
-/* Peers choose some of what is logged: no byte of theirs may start a new line or drive a
- * terminal. */
-static void
-make_printable(char *line)
+void
+log_printable(char *line)
 {
+	/* U+0080 to U+009F are controls too; in UTF-8 they are c2 80 to c2 9f. */
 	for (char *p = line; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
+		else if ((*p & 0xff) == 0xc2 && (p[1] & 0xe0) == 0x80)
+			p[0] = p[1] = '?';
 }
 
 __attribute__((format(printf, 4, 0))) static void
@@ -184,7 +185,7 @@ write_line(struct log *l, enum log_level level, uint64_t left_out, const char *f
 	n = (size_t)snprintf(
 	    line, sizeof(line), "%s%s: ", priority(l, level), words[level]);
 	vsnprintf(line + n, sizeof(line) - n - strlen(tail), format, arguments);
-	make_printable(line);
+	log_printable(line);
 	n = strlen(line);
 	memcpy(line + n, tail, strlen(tail) + 1);
 	l->write(l->arg, line);

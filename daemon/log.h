@@ -31,6 +31,10 @@ bool log_wants(const struct log *l, enum log_level level);
 int log_level_of(const char *word);
 const char *log_level_word(enum log_level level);
 
+/* Peers and files choose some of what is said: no byte of theirs may start a new line or
+ * drive a terminal. log_line() and those below it do this by themselves. */
+void log_printable(char *line);
+
 /* l may be NULL: nothing is written. */
 void log_line(struct log *l, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -44,7 +48,7 @@ void log_catch_up(struct log *l, uint64_t now_ms, bool at_once);
 uint64_t log_due_ms(const struct log *l, uint64_t now_ms);
 
 /* cause: a small number of the module's; lines of one cause share a budget. */
-#define LOG_CAUSES 64
+#define LOG_CAUSES 80
 void log_limited(struct log *l, enum log_level level, unsigned cause, uint64_t now_ms,
     const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The same for what is of interest one by one: at most LOG_OFTEN lines a second. */

@@ -112,8 +112,9 @@ is_for_journal(void)
 }
 
 static void
-print_error(const char *text)
+print_error(char *text)
 {
+	log_printable(text);
 	fprintf(stderr, "%sdynamo-metricsd: %s\n", is_for_journal() ? "<3>" : "", text);
 }
 

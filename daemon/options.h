@@ -21,5 +21,11 @@ void options_http(const struct config *c, struct http_options *o);
 
 /* How many descriptors a configuration may come to need. */
 uint64_t options_fds(const struct config *c);
+/* How many connections there may be with so many descriptors, so that some are left for
+ * files. */
+struct options_room {
+	uint32_t ingest, http;
+};
+struct options_room options_room(const struct config *c, uint64_t fds);
 
 #endif /* OPTIONS_H */

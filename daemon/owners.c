@@ -3,7 +3,7 @@
 
 struct owner {
 	uint32_t uid;
-	uint32_t n_series;
+	uint32_t n;
 };
 
 static struct owner *
@@ -41,9 +41,8 @@ owners_free(struct owners *o)
 	slab_free(&o->items);
 }
 
-/* The uid's number, or 0. */
-static uint32_t
-find(struct owners *o, uint32_t uid)
+uint32_t
+owners_find(struct owners *o, uint32_t uid)
 {
 	if (o->last == 0 || owner_at(o, o->last)->uid != uid)
 		o->last = index_find(&o->by_uid, table_hash(&uid, sizeof(uid)), &uid);
@@ -53,12 +52,12 @@ find(struct owners *o, uint32_t uid)
 uint32_t
 owners_count(struct owners *o, uint32_t uid)
 {
-	uint32_t number = find(o, uid);
+	uint32_t number = owners_find(o, uid);
 
-	return number ? owner_at(o, number)->n_series : 0;
+	return number ? owner_at(o, number)->n : 0;
 }
 
-/* A uid that has no series yet: its number, or 0 when memory is out. */
+/* A uid that has none yet: its number, or 0 when memory is out. */
 static uint32_t
 owner_new(struct owners *o, uint32_t uid)
 {
@@ -76,12 +75,12 @@ owner_new(struct owners *o, uint32_t uid)
 uint32_t
 owners_add(struct owners *o, uint32_t uid)
 {
-	uint32_t number = find(o, uid);
+	uint32_t number = owners_find(o, uid);
 
 	if (number == 0)
 		number = owner_new(o, uid);
 	if (number)
-		owner_at(o, number)->n_series++;
+		owner_at(o, number)->n++;
 	return number;
 }
 
@@ -96,7 +95,7 @@ owners_remove(struct owners *o, uint32_t number)
 {
 	struct owner *owner = owner_at(o, number);
 
-	if (--owner->n_series > 0)
+	if (--owner->n > 0)
 		return;
 	index_remove(&o->by_uid, owner_hash(o, number), number);
 	slab_release(&o->items, number);

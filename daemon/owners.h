@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * owners.h - how many series each uid made: counted when a series is made, and given back
- * when it leaves. A uid has a number while it has series. One thread.
+ * owners.h - how many things of a kind each uid made: counted when one is made, and given
+ * back when it leaves. A uid has a number while it has any. One thread.
  */
 #ifndef OWNERS_H
 #define OWNERS_H
@@ -17,8 +17,10 @@ struct owners {
 
 void owners_init(struct owners *o);
 void owners_free(struct owners *o);
-/* How many series a uid has made that are still there. */
+/* How many a uid has made that are still there. */
 uint32_t owners_count(struct owners *o, uint32_t uid);
+/* The uid's number, or 0. */
+uint32_t owners_find(struct owners *o, uint32_t uid);
 /* One more; the uid's number, or 0 when memory is out. */
 uint32_t owners_add(struct owners *o, uint32_t uid);
 /* The uid that has a number. */

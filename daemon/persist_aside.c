@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define TOLD_MOST 20 /* files that are set aside, one by one */
 
 /* ---- What is there ----------------------------------------------------- */
 
@@ -49,7 +52,15 @@ starts_with(const char *name, const char *start)
 bool
 persist_is_temporary(const char *name)
 {
-	return starts_with(name, PERSIST_TEMPORARY);
+	char same[PERSIST_NAME_BYTES];
+	unsigned long long generation;
+	int pid;
+
+	/* Other programs' files may begin alike, where the folder has such, too. */
+	if (sscanf(name, PERSIST_TEMPORARY "%llu.%d", &generation, &pid) != 2)
+		return false;
+	snprintf(same, sizeof(same), PERSIST_TEMPORARY "%llu.%d", generation, pid);
+	return strcmp(name, same) == 0;
 }
 
 uint64_t
@@ -73,15 +84,41 @@ name_aside(struct persist *p, enum disk_place place, const char *name, const cha
     char out[2 * PERSIST_NAME_BYTES])
 {
 	struct strbuf names = STRBUF_EMPTY;
-	int error = persist_list_names(p, place, &names);
+	unsigned i = p->aside_number ? p->aside_number : 1;
+	int error = p->aside_number ? 0 : persist_list_names(p, place, &names);
 
-	for (unsigned i = 1; error == 0; i++) {
+	for (; error == 0; i++) {
 		snprintf(out, 2 * PERSIST_NAME_BYTES, "%s.%s-%u", name, how, i);
 		if (!has_name(&names, out))
 			break;
 	}
 	strbuf_free(&names);
 	return error;
+}
+
+/* The number at the end of a name that was set aside; 0: of another. */
+static unsigned
+number_aside(const char *name)
+{
+	const char *last = strrchr(name, '-');
+	unsigned long number = last ? strtoul(last + 1, NULL, 10) : 0;
+
+	return number < UINT_MAX ? (unsigned)number : UINT_MAX - 1;
+}
+
+void
+persist_set_many_aside(struct persist *p, enum disk_place place, bool begin)
+{
+	struct strbuf names = STRBUF_EMPTY;
+	int error = begin ? persist_list_names(p, place, &names) : 0;
+	unsigned most = 0;
+
+	for (const char *name = NULL;
+	     error == 0 && (name = persist_next_name(&names, name)) != NULL;)
+		if (number_aside(name) > most)
+			most = number_aside(name);
+	p->aside_number = begin && error == 0 ? most + 1 : 0;
+	strbuf_free(&names);
 }
 
 /* Not in the way any more, and not lost. */
@@ -101,8 +138,12 @@ persist_set_aside(struct persist *p, enum disk_place place, const char *name,
 		return error;
 	}
 	self_add(p->self, SELF_STATE_SET_ASIDE, 0, 0, 1);
-	log_line(p->log, LOG_LEVEL_ERROR, "persist: %s/%s: %s: it is set aside as %s",
-	    persist_path(p, place), name, why, aside);
+	if (++p->set_aside <= TOLD_MOST)
+		log_line(p->log, LOG_LEVEL_ERROR,
+		    "persist: %s/%s: %s: it is set aside as %s%s", persist_path(p, place),
+		    name, why, aside,
+		    p->set_aside == TOLD_MOST ? "; others are only counted from now on"
+					      : "");
 	return 0;
 }
 

@@ -64,6 +64,8 @@ struct persist {
 	uint64_t snapshot_bytes;
 	uint64_t snapshot_failures;
 	char problem[PROBLEMS][PROBLEM_TEXT]; /* "": none */
+	unsigned set_aside;		      /* files, in this life */
+	unsigned aside_number; /* that no file has yet which was set aside; 0: look */
 };
 
 /* What is known of the state while it is loaded. */
@@ -72,8 +74,8 @@ struct recovery {
 	const struct persist_now *now;
 	uint64_t *journal; /* the generations that are there, ascending */
 	size_t n_journals, room;
-	bool no_memory;
-	bool has_state;		  /* there is a snapshot, or a first journal was read */
+	int passing;	/* why what is there cannot be read now: an errno value */
+	bool has_state; /* there is a snapshot, or a first journal was read */
 	struct journal_head last; /* of the newest file that was read */
 	bool has_strangers;	  /* a file was written where numbers of processes say
 				   * nothing here: another namespace, an unknown boot */
@@ -130,6 +132,18 @@ void persist_image_write(void *arg, struct disk_result *ret);
 /* The same in a child, which holds what the snapshot is about to make superfluous. */
 void persist_image_child(void *arg, struct disk_result *ret);
 
+/* persist_read.c */
+/* Append a file to ret, up to where no record can follow. 0 or an errno value. */
+int persist_read(
+    const struct persist *p, enum disk_place place, const char *name, struct strbuf *ret);
+/* As much of it as its head may take. */
+int persist_read_start(
+    const struct persist *p, enum disk_place place, const char *name, struct strbuf *ret);
+/* What to say when that failed. */
+const char *persist_read_error(int error);
+/* True for what says nothing of the file or the folder: out of memory, or descriptors. */
+bool persist_is_passing(int error);
+
 /* persist_aside.c: names, and files that cannot be used */
 /* The names in a folder, one after the other, each with its NUL. 0 or an errno value. */
 int persist_list_names(
@@ -143,6 +157,9 @@ uint64_t persist_generation_of(const char *name);
 /* Rename a file to NAME.HOW-N, log why, and count it. 0 or an errno value. */
 int persist_set_aside(struct persist *p, enum disk_place place, const char *name,
     const char *how, const char *why);
+/* Many are about to be set aside, or were: the names that are there are looked at once,
+ * and not for each. */
+void persist_set_many_aside(struct persist *p, enum disk_place place, bool begin);
 /* Put a copy of a file's text there, log why and count it: the file is about to be cut.
  */
 void persist_set_copy_aside(struct persist *p, enum disk_place place, const char *name,
@@ -156,7 +173,8 @@ int persist_set_all_aside(struct persist *p, enum disk_place place);
 void persist_took_head(struct recovery *r, const struct journal_head *head);
 
 /* persist_replay.c */
-/* The journals that follow the snapshot. 0; -1: memory is out. */
+/* The journals that follow the snapshot. 0; -1: memory is out, or r->passing says what.
+ */
 int persist_load_journals(struct recovery *r);
 
 #endif /* PERSIST_PARTS_H */

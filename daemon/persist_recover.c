@@ -18,7 +18,7 @@ add_journal(struct recovery *r, uint64_t generation)
 		uint64_t *more = realloc(r->journal, room * sizeof(*more));
 
 		if (more == NULL) {
-			r->no_memory = true;
+			r->passing = ENOMEM;
 			return;
 		}
 		r->journal = more;
@@ -87,16 +87,17 @@ load_snapshot(struct recovery *r)
 {
 	struct strbuf text = STRBUF_EMPTY;
 	struct persist *p = r->p;
-	int error = p->disk->read(p->disk->arg, DISK_STATE, PERSIST_SNAPSHOT, &text);
+	int error = persist_read(p, DISK_STATE, PERSIST_SNAPSHOT, &text);
 	int rc = 0;
 
 	if (error == 0)
 		rc = take_snapshot(r, &text);
-	else if (error == ENOMEM)
-		rc = -1;
+	else if (persist_is_passing(error))
+		r->passing = error;
 	else if (error != ENOENT)
-		persist_set_aside(p, DISK_STATE, PERSIST_SNAPSHOT, "bad",
-		    error == EINVAL ? "it is no file" : strerror(error));
+		persist_set_aside(
+		    p, DISK_STATE, PERSIST_SNAPSHOT, "bad", persist_read_error(error));
+	rc = r->passing ? -1 : rc;
 	strbuf_free(&text);
 	return rc;
 }
@@ -122,6 +123,17 @@ look_at_runtime(struct recovery *r, const struct strbuf *names)
 			add_journal(r, persist_generation_of(name));
 }
 
+/* Files of others are not used; but ours can be taken away. */
+static void
+tell_of_others(const struct persist *p, enum disk_place place)
+{
+	if (p->disk->is_public && p->disk->is_public(p->disk->arg, place))
+		log_line(p->log, LOG_LEVEL_INFO,
+		    "persist: anybody may write to the folder %s, and so take away what "
+		    "is kept there (chmod o-w)",
+		    persist_path(p, place));
+}
+
 /* 0, or -1 with a sentence: another daemon has it. A folder that cannot be used for
  * another reason is tried again with each snapshot. */
 static int
@@ -141,8 +153,11 @@ open_folder(struct recovery *r, enum disk_place place, char error[PERSIST_ERROR_
 	}
 	if (failed == 0)
 		failed = persist_list_names(p, place, &names);
-	r->no_memory = r->no_memory || failed == ENOMEM;
+	if (persist_is_passing(failed))
+		r->passing = failed;
 	p->open[place] = failed == 0;
+	if (failed == 0)
+		tell_of_others(p, place);
 	if (failed == 0 && place == DISK_STATE)
 		look_at_state(r, &names);
 	else if (failed == 0)
@@ -252,6 +267,19 @@ resume(struct recovery *r, int64_t offset)
 	persist_write_records(p);
 }
 
+/* What is kept stays as it is, for a start with more. */
+static void
+say_passing(const struct recovery *r, char error[PERSIST_ERROR_TEXT])
+{
+	if (r->passing == 0 || r->passing == ENOMEM)
+		snprintf(error, PERSIST_ERROR_TEXT, "memory is out");
+	else
+		snprintf(error, PERSIST_ERROR_TEXT,
+		    "what is kept in %s and %s cannot be read: %s: it stays as it is",
+		    persist_path(r->p, DISK_STATE), persist_path(r->p, DISK_RUNTIME),
+		    strerror(r->passing));
+}
+
 int
 persist_recover(struct persist *p, const struct persist_now *now, int64_t *ret_offset_ms,
     char error[PERSIST_ERROR_TEXT])
@@ -268,10 +296,11 @@ persist_recover(struct persist *p, const struct persist_now *now, int64_t *ret_o
 	if (open_folder(&r, DISK_STATE, error) != 0 ||
 	    open_folder(&r, DISK_RUNTIME, error) != 0)
 		goto out;
-	snprintf(error, PERSIST_ERROR_TEXT, "memory is out");
-	if (r.no_memory || (p->open[DISK_STATE] && load_snapshot(&r) != 0) ||
-	    (p->open[DISK_RUNTIME] && persist_load_journals(&r) != 0))
+	if (r.passing || (p->open[DISK_STATE] && load_snapshot(&r) != 0) ||
+	    (p->open[DISK_RUNTIME] && persist_load_journals(&r) != 0)) {
+		say_passing(&r, error);
 		goto out;
+	}
 	offset = offset_ms(&r);
 	resume(&r, offset);
 	*ret_offset_ms = offset;

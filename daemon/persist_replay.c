@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define MANY 16 /* journals */
+
 /* One that stays where it is comes before what is written from now on, and ends the
  * next replay: nothing is certain before the next snapshot. */
 static void
@@ -22,8 +24,14 @@ set_journal_aside(
 static void
 set_journals_aside_from(struct recovery *r, size_t first, const char *why)
 {
+	const bool many = r->n_journals > first + MANY;
+
+	if (many)
+		persist_set_many_aside(r->p, DISK_RUNTIME, true);
 	for (size_t i = first; i < r->n_journals; i++)
 		set_journal_aside(r, r->journal[i], "bad", why);
+	if (many)
+		persist_set_many_aside(r->p, DISK_RUNTIME, false);
 }
 
 enum outcome {
@@ -154,12 +162,13 @@ replay_journal(struct recovery *r, uint64_t generation, struct replay *x)
 	int error;
 
 	persist_journal_name(generation, name);
-	error = r->p->disk->read(r->p->disk->arg, DISK_RUNTIME, name, &x->text);
-	if (error == ENOMEM)
+	error = persist_read(r->p, DISK_RUNTIME, name, &x->text);
+	if (persist_is_passing(error)) {
+		r->passing = error;
 		return REPLAYED_MEMORY;
+	}
 	if (error) {
-		set_journal_aside(r, generation, "bad",
-		    error == EINVAL ? "it is no file" : strerror(error));
+		set_journal_aside(r, generation, "bad", persist_read_error(error));
 		return REPLAYED_NONE;
 	}
 	return replay_text(r, generation, x);
@@ -267,19 +276,21 @@ drop_journal(struct recovery *r, uint64_t generation)
 	int error;
 
 	persist_journal_name(generation, name);
-	error = disk->read(disk->arg, DISK_RUNTIME, name, &text);
+	error = persist_read_start(r->p, DISK_RUNTIME, name, &text);
 	reader =
 	    (struct journal_reader){ .bytes = (const uint8_t *)text.at, .n = text.bytes };
 	if (error)
-		why = error == EINVAL ? "it is no file" : strerror(error);
+		why = persist_read_error(error);
 	else if (text.bytes > 0)
 		why = read_head(r, &reader, generation, &record, &head, &how);
 	if (why == NULL)
 		disk->remove(disk->arg, DISK_RUNTIME, name);
-	else if (error != ENOMEM)
+	else if (!persist_is_passing(error))
 		persist_set_aside(r->p, DISK_RUNTIME, name, how, why);
+	else
+		r->passing = error;
 	strbuf_free(&text);
-	return error == ENOMEM ? -1 : 0;
+	return r->passing ? -1 : 0;
 }
 
 int

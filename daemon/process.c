@@ -188,6 +188,14 @@ proc_is_ours(void)
 	       *end == '\n';
 }
 
+/* Watching it would take a descriptor or memory, and there is none: not that the kernel
+ * cannot do it, or that it is dead. */
+static bool
+is_about_room(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 static uint64_t
 start_of(pid_t pid)
 {
@@ -214,6 +222,8 @@ process_peer_of(int socket, struct process_peer *ret)
 	ask_socket_for_pidfd(socket, &p);
 	if (p.pidfd < 0 && !p.gone && p.pid > 0)
 		p.pidfd = (int)syscall(SYS_pidfd_open, p.pid, 0U);
+	if (p.pidfd < 0 && is_about_room(errno))
+		return -1;
 	p.start = start_of(p.pid);
 	/* Dead by now: its number may be another's, and so may be the start time. */
 	if (p.gone || process_peer_is_gone(&p))

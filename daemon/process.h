@@ -58,7 +58,8 @@ struct process_peer {
 	bool gone;	/* it was dead already when it was asked for */
 };
 
-/* 0, or -1 with errno. To be given to process_peer_close(). */
+/* 0, or -1 with errno, also when descriptors or memory are out. To be given to
+ * process_peer_close(). */
 int process_peer_of(int socket, struct process_peer *ret);
 void process_peer_close(struct process_peer *p);
 /* True only if the process is certainly dead. */

@@ -34,12 +34,12 @@ query_decode(char *text, bool plus)
 }
 
 static void
-take(struct query *q, const char *key, struct wire_text value)
+take(struct query *q, struct wire_text key, struct wire_text value)
 {
-	if (strcmp(key, "name[]") == 0)
+	if (wire_text_is(key, "name[]"))
 		q->names[q->filter.n_names++] = value;
 	for (size_t i = 0; i < MESSAGE_LEVELS_MAX; i++)
-		if (strcmp(key, level_names[i]) == 0)
+		if (wire_text_is(key, level_names[i]))
 			q->filter.level.name[i] = value;
 }
 
@@ -75,12 +75,12 @@ query_read(struct query *ret, const char *query, const char **ret_error)
 		goto fail;
 	rest = q.memory;
 	while ((pair = strsep(&rest, "&")) != NULL) {
-		char *key = strsep(&pair, "=");
-		struct wire_text value = { pair ? pair : "", 0 };
+		char *name = strsep(&pair, "=");
+		/* A decoded %00 ends neither of them. */
+		struct wire_text key = { name, query_decode(name, true) };
+		struct wire_text value = { pair ? pair : "",
+			pair ? query_decode(pair, true) : 0 };
 
-		query_decode(key, true);
-		if (pair)
-			value.bytes = query_decode(pair, true);
 		take(&q, key, value);
 	}
 	q.filter.names = q.names;

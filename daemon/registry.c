@@ -64,8 +64,33 @@ check_conflicts(struct registry *r, const struct message_metric *m, bool replace
 	return REASON_NONE;
 }
 
+/* Names are for all: how many there are, and how many of them one uid made. */
 static enum reason
-family_check(struct registry *r, const struct message_metric *m, struct refusal *refusal)
+check_family_limits(struct registry *r, uint32_t uid, const struct message_metric *m,
+    struct refusal *refusal)
+{
+	uint32_t share = registry_share(&r->limits, r->limits.families);
+	const struct family *family;
+
+	if (r->families.n < r->limits.families && share == r->limits.families)
+		return REASON_NONE;
+	family = families_find(&r->families, m->name);
+	if (family == NULL && r->families.n >= r->limits.families)
+		return refuse(refusal, REASON_LIMIT,
+		    "the daemon has its %u families (limits.families)",
+		    r->limits.families);
+	/* One that makes way for another shape becomes the uid's, too. */
+	if ((family == NULL || family_check_shape(family, m, NULL) != REASON_NONE) &&
+	    share < r->limits.families && owners_count(&r->family_owners, uid) >= share)
+		return refuse(refusal, REASON_LIMIT,
+		    "the user %u has its share of %u families (limits.uid_percent)", uid,
+		    share);
+	return REASON_NONE;
+}
+
+static enum reason
+family_check(struct registry *r, uint32_t uid, const struct message_metric *m,
+    struct refusal *refusal)
 {
 	enum reason reason = names_check_metric(m, &r->limits.names, refusal);
 	char shown[64];
@@ -79,12 +104,7 @@ family_check(struct registry *r, const struct message_metric *m, struct refusal 
 		    "the name '%s' belongs to the daemon's own metrics",
 		    names_show(m->name, shown));
 	reason = check_conflicts(r, m, false, refusal);
-	if (reason == REASON_NONE && r->families.n >= r->limits.families &&
-	    families_find(&r->families, m->name) == NULL)
-		reason = refuse(refusal, REASON_LIMIT,
-		    "the daemon has its %u families (limits.families)",
-		    r->limits.families);
-	return reason;
+	return reason == REASON_NONE ? check_family_limits(r, uid, m, refusal) : reason;
 }
 
 static void
@@ -176,13 +196,34 @@ registry_resolve_labels(struct registry *r, const struct message_metric *m)
 	return metric;
 }
 
-/* Check a metric, and make all that its definition needs. Nothing is changed until
- * resolve_done(); *ret_made says that its family is not among the families yet. */
-static enum reason
-resolve(struct registry *r, const struct message_metric *m, struct column_metric **ret,
-    bool *ret_made, struct refusal *refusal)
+/* A family that a uid makes; NULL when memory is out. */
+static struct family *
+make_family(struct registry *r, uint32_t uid, const struct message_metric *m)
 {
-	enum reason reason = family_check(r, m, refusal);
+	struct family *family = family_new(&r->families, m);
+
+	if (family && !registry_family_own(r, family, uid)) {
+		family_discard(family);
+		return NULL;
+	}
+	return family;
+}
+
+/* The opposite, of one that was not added. */
+static void
+unmake_family(struct registry *r, struct family *family)
+{
+	owners_remove(&r->family_owners, family->owner);
+	family_discard(family);
+}
+
+/* Check a metric of a uid, and make all that its definition needs. Nothing is changed
+ * until resolve_done(); *ret_made says that its family is not among the families yet. */
+static enum reason
+resolve(struct registry *r, uint32_t uid, const struct message_metric *m,
+    struct column_metric **ret, bool *ret_made, struct refusal *refusal)
+{
+	enum reason reason = family_check(r, uid, m, refusal);
 	struct column_metric *metric;
 	struct family *family;
 	bool made;
@@ -193,7 +234,7 @@ resolve(struct registry *r, const struct message_metric *m, struct column_metric
 	made = family == NULL || family_check_shape(family, m, NULL) != REASON_NONE;
 	metric = registry_resolve_labels(r, m);
 	if (metric)
-		metric->family = made ? family_new(&r->families, m) : family;
+		metric->family = made ? make_family(r, uid, m) : family;
 	if (metric == NULL || metric->family == NULL) {
 		registry_unresolve(r, metric);
 		return refuse(refusal, REASON_MEMORY, "out of memory");
@@ -253,6 +294,16 @@ registry_make_metrics(struct column *c, uint32_t id)
 	return true;
 }
 
+void
+registry_put_metric(struct column *c, uint32_t id, struct column_metric *metric)
+{
+	metric->family->live++;
+	metric->next = c->metrics;
+	c->metrics = metric;
+	c->metric[id] = metric;
+	c->n_metrics++;
+}
+
 enum reason
 registry_define_metric(struct registry *r, struct column *c,
     const struct message_metric *m, struct refusal *refusal)
@@ -279,7 +330,7 @@ registry_define_metric(struct registry *r, struct column *c,
 		return refuse(refusal, REASON_LIMIT,
 		    "the worker has its %u metrics (limits.series_per_worker)",
 		    r->limits.series_per_worker);
-	reason = resolve(r, m, &metric, &made, refusal);
+	reason = resolve(r, c->uid, m, &metric, &made, refusal);
 	if (reason != REASON_NONE)
 		return reason;
 	resolve_done(r, m, metric, made);
@@ -291,9 +342,7 @@ registry_define_metric(struct registry *r, struct column *c,
 		registry_unresolve(r, metric);
 		return reason;
 	}
-	metric->family->live++;
-	c->metric[m->id] = metric;
-	c->n_metrics++;
+	registry_put_metric(c, m->id, metric);
 	return REASON_NONE;
 }
 
@@ -308,7 +357,7 @@ registry_retain(struct registry *r, uint32_t uid, const struct message_metric *m
 	bool made, made_series;
 
 	if (reason == REASON_NONE)
-		reason = resolve(r, m, &metric, &made, refusal);
+		reason = resolve(r, uid, m, &metric, &made, refusal);
 	if (reason != REASON_NONE)
 		return reason;
 	reason =
@@ -319,7 +368,7 @@ registry_retain(struct registry *r, uint32_t uid, const struct message_metric *m
 		if (ret_new)
 			*ret_new = made_series;
 	} else if (made) {
-		family_discard(metric->family);
+		unmake_family(r, metric->family);
 	}
 	registry_unresolve(r, metric);
 	return reason;
@@ -343,9 +392,9 @@ registry_column_has_endpoint(
 	if (naming_level(&r->naming, &level, &room, NULL) != REASON_NONE)
 		return false;
 	name = labels_string_find(r->labels, level->name[0]);
-	for (uint32_t i = 0; name && i < c->metric_room; i++)
-		if (c->metric[i] && labels_level_ends(r->labels, c->metric[i]->level,
-					MESSAGE_LEVELS_MAX, name))
+	/* Not by their numbers: a worker may have chosen high ones. */
+	for (const struct column_metric *m = c->metrics; name && m; m = m->next)
+		if (labels_level_ends(r->labels, m->level, MESSAGE_LEVELS_MAX, name))
 			return true;
 	return false;
 }
@@ -367,6 +416,7 @@ registry_new(const struct registry_limits *limits, struct log *log)
 	index_init(&r->series_index, &registry_series_keys, r);
 	groups_init(&r->groups);
 	owners_init(&r->owners);
+	owners_init(&r->family_owners);
 	r->labels = labels_new(&r->naming);
 	if (r->labels == NULL) {
 		free(r);
@@ -417,6 +467,7 @@ registry_free(struct registry *r)
 	labels_free(r->labels);
 	groups_free(&r->groups);
 	owners_free(&r->owners);
+	owners_free(&r->family_owners);
 	naming_free(&r->naming);
 	free(r);
 }

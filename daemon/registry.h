@@ -32,6 +32,7 @@ struct registry_limits {
 	uint32_t series_per_family;
 	uint32_t series_per_worker; /* as many metrics, too */
 	uint32_t series_per_uid;    /* that one uid made */
+	uint32_t uid_percent;	    /* of a limit, for one uid; 0: all of it */
 };
 
 #define REGISTRY_DEFAULT_LIMITS \
@@ -44,6 +45,17 @@ struct registry_limits {
 
 /* The bits of a gauge's cell that nobody set. A worker's own NaN never has them. */
 #define REGISTRY_UNSET 0x7ff4deadbeef0001U
+
+/* What one uid may have of a limit that all uids share. */
+static inline uint32_t
+registry_share(const struct registry_limits *limits, uint32_t limit)
+{
+	uint64_t share = (uint64_t)limit * limits->uid_percent / 100;
+
+	if (limits->uid_percent == 0 || share > limit)
+		return limit;
+	return share > 0 ? (uint32_t)share : 1;
+}
 
 struct series; /* registry_parts.h */
 
@@ -61,7 +73,8 @@ struct column {
 	struct column_metric **metric; /* by the worker's number for it; NULL: none */
 	uint32_t metric_room;
 	uint32_t n_metrics;
-	double dropped; /* MESSAGE_CELL_DROPPED */
+	struct column_metric *metrics; /* all of them, the youngest first */
+	double dropped;		       /* MESSAGE_CELL_DROPPED */
 };
 
 /*

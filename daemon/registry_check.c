@@ -7,7 +7,8 @@
 
 #include "registry_load_parts.h"
 
-#define HELP_MOST 65536
+#define HELP_MOST    65536
+#define SPARSE_CELLS (128ULL << 20) /* of columns that had more than they have */
 
 /* ---- Strings, levels, schemas -------------------------------------------- */
 
@@ -132,7 +133,7 @@ clear_taken(struct registry_load *l, uint32_t positions)
 static bool
 check_positions(struct registry_load *l, const struct load_family *f)
 {
-	uint64_t holes = (uint64_t)l->counts[ITEM_HOLES] * UINT16_MAX;
+	uint64_t holes = l->bytes / sizeof(uint32_t);
 
 	if (f->n_series > f->positions || f->positions >= FAMILY_HOLE ||
 	    f->n_series > l->counts[ITEM_SERIES] - l->n[ITEM_SERIES] ||
@@ -212,6 +213,21 @@ check_values(const struct registry_load *l, const struct load_family *f,
 	return true;
 }
 
+/* A counter, or the buckets of a histogram: none is negative or no number. The sum behind
+ * them may be. */
+static bool
+are_counts(const struct load_family *f, const uint8_t *value)
+{
+	uint32_t n = f->kind == MESSAGE_HISTOGRAM ? f->n_bounds + 1
+		     : f->kind == MESSAGE_COUNTER ? 1
+						  : 0;
+
+	for (uint32_t i = 0; i < n && value; i++)
+		if (!(wire_double(wire_load_u64(value + 8 * (size_t)i)) >= 0))
+			return false;
+	return true;
+}
+
 static bool
 check_series(struct registry_load *l, struct wire_reader *from)
 {
@@ -229,17 +245,24 @@ check_series(struct registry_load *l, struct wire_reader *from)
 		return false;
 	l->series[l->n[ITEM_SERIES]].value = value;
 	wire_get_u64(from);
-	wire_get_bytes(from, 8 * (size_t)load_totals(f));
-	return true;
+	return are_counts(f, wire_get_bytes(from, 8 * (size_t)load_totals(f)));
 }
 
+/* What a column had once, the file only says. The memory that all take is bounded. */
 static bool
-check_cell(const struct load_column *c, uint32_t cell, uint32_t n)
+check_cell(struct registry_load *l, uint32_t column, uint32_t cell, uint32_t n)
 {
+	struct load_column *c = &l->column[column];
 	uint64_t end = (uint64_t)cell + n;
 
-	return end <= REGISTRY_SPARSE + 4 * ((uint64_t)c->most_cells + n) &&
-	       end <= SLOT_NUMBER;
+	if (end > REGISTRY_SPARSE + 4 * ((uint64_t)c->most_cells + n) ||
+	    end > SLOT_NUMBER)
+		return false;
+	if (end > c->end) {
+		l->cells += end - c->end;
+		c->end = (uint32_t)end;
+	}
+	return l->cells <= SPARSE_CELLS + l->bytes;
 }
 
 static bool
@@ -258,7 +281,7 @@ check_part(struct registry_load *l, struct wire_reader *from)
 	l->column[column].seen = number;
 	wire_get_bytes(from, 8 * (size_t)load_cells(f));
 	return f->kind == MESSAGE_GAUGE &&
-	       (column == 0 || check_cell(&l->column[column], cell, load_cells(f)));
+	       (column == 0 || check_cell(l, column, cell, load_cells(f)));
 }
 
 /* ---- Columns --------------------------------------------------------------- */
@@ -345,9 +368,8 @@ check_child(struct registry_load *l, struct wire_reader *from)
 	f = &l->family[l->series[series - 1].family];
 	l->child_column = column;
 	l->cells_end = (uint64_t)cell + load_cells(f);
-	wire_get_bytes(from, 8 * (size_t)load_cells(f));
-	return f->kind != MESSAGE_GAUGE &&
-	       check_cell(&l->column[column], cell, load_cells(f));
+	return f->kind != MESSAGE_GAUGE && check_cell(l, column, cell, load_cells(f)) &&
+	       are_counts(f, wire_get_bytes(from, 8 * (size_t)load_cells(f)));
 }
 
 /* ---- All ------------------------------------------------------------------- */

@@ -315,8 +315,10 @@ load_series(struct registry_load *l, struct wire_reader *from)
 			return false;
 	}
 	set = labels_restore_set(l->r->labels, schema->number, string);
-	if (set == 0 || !registry_series_restore(l->r, uid, f->family, schema->number,
-			    set, position, &saved->number, &made))
+	if (set == 0 ||
+	    !registry_series_restore(l->r, uid, f->family, schema->number, set, position,
+		&saved->number, &made) ||
+	    !registry_family_own(l->r, f->family, uid))
 		return false;
 	l->found = !made;
 	if (!made && f->fresh)
@@ -438,13 +440,15 @@ registry_load_dropped(const struct registry_load *l, const char **ret_why)
 }
 
 struct registry_load *
-registry_load_new(struct registry *r, const uint32_t counts[ITEM_END])
+registry_load_new(
+    struct registry *r, const uint32_t counts[ITEM_END], size_t bytes)
 {
 	struct registry_load *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
 	l->r = r;
+	l->bytes = bytes;
 	memcpy(l->counts, counts, sizeof(l->counts));
 	l->text = calloc((size_t)counts[ITEM_STRING] + 1, sizeof(*l->text));
 	l->string = calloc((size_t)counts[ITEM_STRING] + 1, sizeof(*l->string));

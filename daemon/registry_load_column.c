@@ -170,13 +170,13 @@ registry_load_metric(struct registry_load *l, struct wire_reader *from)
 		return load_left_out(l);
 	if (!registry_make_metrics(c, id))
 		return false;
+	if (!registry_family_own(l->r, f->family, c->uid))
+		return false;
 	metric = metric_new(l, level, n_variable, n, label);
 	if (metric == NULL)
 		return false;
 	metric->family = f->family;
-	metric->family->live++;
-	c->metric[id] = metric;
-	c->n_metrics++;
+	registry_put_metric(c, id, metric);
 	return true;
 }
 

@@ -50,12 +50,14 @@ struct load_series {
 struct load_column {
 	uint32_t most_cells;
 	uint32_t seen; /* the gauge that had a part of it last, plus 1 */
+	uint32_t end;  /* of its cells, so far */
 	struct column *column;
 };
 
 struct registry_load {
 	struct registry *r;
 	uint32_t counts[ITEM_END];
+	size_t bytes; /* of the file */
 	uint32_t n[ITEM_END]; /* so far, in this pass */
 	struct wire_text *text;
 	uint32_t *string; /* of labels.h, once it was needed */
@@ -75,6 +77,7 @@ struct registry_load {
 	/* The metric and the child before, while they are checked. */
 	uint32_t column_before, id_before, child_column;
 	uint64_t cells_end;
+	uint64_t cells; /* that all columns will have */
 	bool loading;
 	bool fit; /* names have to be made to fit */
 	bool memory;

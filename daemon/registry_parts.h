@@ -67,7 +67,8 @@ struct registry {
 	struct slab series; /* of struct series */
 	struct index series_index;
 	struct groups groups;
-	struct owners owners;
+	struct owners owners;	     /* of series */
+	struct owners family_owners; /* who made a family: family.owner */
 	struct totals totals;
 	struct slab parts;   /* of struct part */
 	struct slab columns; /* of struct column * */
@@ -90,6 +91,7 @@ struct column_label {
 };
 
 struct column_metric {
+	struct column_metric *next; /* of the column */
 	struct family *family;
 	uint32_t level;
 	uint32_t n_variable;
@@ -150,6 +152,8 @@ extern const struct index_keys registry_series_keys;
 void registry_series_drop(struct registry *r, uint32_t number);
 /* Take a series off the page if nobody defines it and nothing of it is to be kept. */
 void registry_series_settle(struct registry *r, uint32_t number, bool keep_total);
+/* A family that is nobody's becomes a uid's. False when memory is out. */
+bool registry_family_own(struct registry *r, struct family *family, uint32_t uid);
 /* Free the family if it has neither definitions nor series. */
 void registry_family_settle(struct registry *r, struct family *family);
 
@@ -252,6 +256,8 @@ enum reason registry_gone_find(struct registry *r, const struct journal_record *
 
 /* Room for a metric of that number. False when memory is out. */
 bool registry_make_metrics(struct column *c, uint32_t id);
+/* There is room: the metric, with its family, becomes the column's. */
+void registry_put_metric(struct column *c, uint32_t id, struct column_metric *metric);
 /* A metric with its labels and its place, but without its family. NULL when memory is
  * out.
  */

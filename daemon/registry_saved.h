@@ -27,10 +27,10 @@ bool registry_save_rest(struct registry_save *s);
 
 struct registry_load;
 
-/* counts: of all items. r is empty, and stays so until the first item is loaded. NULL
- * when memory is out. */
+/* counts: of all items; bytes: that they take. r is empty, and stays so until the first
+ * item is loaded. NULL when memory is out. */
 struct registry_load *registry_load_new(
-    struct registry *r, const uint32_t counts[ITEM_END]);
+    struct registry *r, const uint32_t counts[ITEM_END], size_t bytes);
 void registry_load_free(struct registry_load *l);
 
 /*

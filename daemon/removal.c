@@ -128,11 +128,12 @@ put_line(struct matching *m, const struct series *s, struct wire_text worker)
 	const uint32_t *value;
 	const struct labels_schema *schema = registry_series_labels(m->r, s, &value);
 	struct strbuf *out = &m->line;
+	bool open = schema->literal[schema->n + 1] > 0;
 
 	strbuf_reset(out);
 	strbuf_adds(out, naming_prefix(&m->r->naming));
 	strbuf_adds(out, m->family->name);
-	for (uint32_t i = 0; i <= schema->n; i++) {
+	for (uint32_t i = 0; i <= schema->n && open; i++) {
 		struct wire_text text = { "", 0 };
 
 		if (i < schema->n)
@@ -142,7 +143,7 @@ put_line(struct matching *m, const struct series *s, struct wire_text worker)
 		    schema->literal[i + 1] - schema->literal[i]);
 		strbuf_add(out, text.at, text.bytes);
 	}
-	if (schema->literal[schema->n + 1] > 0)
+	if (open)
 		strbuf_addc(out, '}');
 	m->failed |= out->failed;
 }

@@ -5,6 +5,7 @@
 
 #include "deadlines.h"
 #include "index.h"
+#include "owners.h"
 #include "table.h"
 
 #define TEXTS_BYTES_MAX (16U << 20) /* of answers that are kept, together */
@@ -12,6 +13,7 @@
 struct repeat {
 	uint8_t key[REPEATS_KEY_BYTES];
 	uint8_t content[8];
+	uint32_t owner;	 /* of owners; 0: nobody */
 	uint32_t answer; /* ANSWER_OK, ANSWER_LOST, or a number of answers */
 };
 
@@ -27,6 +29,7 @@ struct repeats {
 	uint8_t secret[REPEATS_SECRET_BYTES];
 	struct slab keys; /* of struct repeat, from its first byte on */
 	struct index index;
+	struct owners owners;
 	struct deadlines ends;
 	struct slab answers; /* of struct answer */
 	size_t text_bytes;
@@ -175,21 +178,37 @@ repeats_answer(const struct repeats *r, uint32_t number, bool *ret_refused)
 
 /* ---- Keeping ---------------------------------------------------------- */
 
-bool
-repeats_take(struct repeats *r, const struct repeats_key *key, uint32_t *ret_number)
+/* A place for a key, which is nobody's; 0 when memory is out. */
+static uint32_t
+repeat_new(struct repeats *r, const struct repeats_key *key)
 {
 	uint32_t number = deadlines_reserve(&r->ends) ? slab_new(&r->keys) : 0;
 	struct repeat *repeat;
 
 	if (number == 0)
-		return false;
+		return 0;
 	repeat = repeat_at(r, number);
 	memcpy(repeat->key, key->key, sizeof(repeat->key));
 	memcpy(repeat->content, key->content, sizeof(repeat->content));
 	if (!index_add(&r->index, key_hash(r, number), number)) {
 		slab_release(&r->keys, number);
-		return false;
+		return 0;
 	}
+	return number;
+}
+
+bool
+repeats_take(
+    struct repeats *r, uint32_t uid, const struct repeats_key *key, uint32_t *ret_number)
+{
+	uint32_t number = repeat_new(r, key);
+	uint32_t owner = number ? owners_add(&r->owners, uid) : 0;
+
+	if (number && owner == 0)
+		repeats_drop(r, number);
+	if (owner == 0)
+		return false;
+	repeat_at(r, number)->owner = owner;
 	*ret_number = number;
 	return true;
 }
@@ -198,7 +217,10 @@ void
 repeats_drop(struct repeats *r, uint32_t number)
 {
 	uint32_t answer = repeat_at(r, number)->answer;
+	uint32_t owner = repeat_at(r, number)->owner;
 
+	if (owner)
+		owners_remove(&r->owners, owner);
 	if (answer != ANSWER_OK && answer != ANSWER_LOST) {
 		struct answer *a = slab_at(&r->answers, answer);
 
@@ -259,9 +281,9 @@ repeats_saved(const struct repeats *r, uint32_t position, struct repeats_saved *
 bool
 repeats_restore(struct repeats *r, const struct repeats_saved *saved)
 {
-	uint32_t number;
+	uint32_t number = repeat_new(r, &saved->key);
 
-	if (!repeats_take(r, &saved->key, &number))
+	if (number == 0)
 		return false;
 	if (saved->refused)
 		repeat_at(r, number)->answer = ANSWER_LOST;
@@ -293,6 +315,7 @@ repeats_new(const uint8_t secret[REPEATS_SECRET_BYTES])
 	slab_init(&r->keys, sizeof(struct repeat));
 	slab_init(&r->answers, sizeof(struct answer));
 	index_init(&r->index, &index_keys, r);
+	owners_init(&r->owners);
 	return r;
 }
 
@@ -311,6 +334,7 @@ repeats_free(struct repeats *r)
 		repeats_expire(r, UINT64_MAX, UINT32_MAX);
 	deadlines_free(&r->ends);
 	index_free(&r->index);
+	owners_free(&r->owners);
 	slab_free(&r->keys);
 	slab_free(&r->answers);
 	free(r);
@@ -320,4 +344,10 @@ uint32_t
 repeats_count(const struct repeats *r)
 {
 	return r->keys.live;
+}
+
+uint32_t
+repeats_count_of(struct repeats *r, uint32_t uid)
+{
+	return owners_count(&r->owners, uid);
 }

@@ -8,7 +8,7 @@
  * cannot aim at. A key stays until its time is over and is never given up earlier: when
  * there is no room for another, the message is to be refused.
  *
- * What is kept is 28 bytes a key, 8 for when it ends and up to 11 to find it. Pure: the
+ * What is kept is 32 bytes a key, 8 for when it ends and up to 11 to find it. Pure: the
  * time is handed in, in milliseconds of one clock. One thread.
  */
 #ifndef REPEATS_H
@@ -64,11 +64,12 @@ struct wire_text repeats_answer(
     const struct repeats *r, uint32_t number, bool *ret_refused);
 
 /*
- * Room for a key that is not there: before its message is applied, so that nothing can
- * fail after it. *ret_number is to be given to repeats_keep() or repeats_drop() before
- * anything else is asked. False when memory is out.
+ * Room for a uid's key that is not there: before its message is applied, so that nothing
+ * can fail after it. *ret_number is to be given to repeats_keep() or repeats_drop()
+ * before anything else is asked. False when memory is out.
  */
-bool repeats_take(struct repeats *r, const struct repeats_key *key, uint32_t *ret_number);
+bool repeats_take(
+    struct repeats *r, uint32_t uid, const struct repeats_key *key, uint32_t *ret_number);
 /* answer NULL: a plain ok. */
 void repeats_keep(struct repeats *r, uint32_t number, uint64_t until_ms,
     const struct wire_text *answer);
@@ -82,12 +83,14 @@ struct repeats_saved {
 	struct wire_text text; /* empty: a plain ok, or it was not kept */
 };
 void repeats_saved(const struct repeats *r, uint32_t position, struct repeats_saved *ret);
-/* A key that is not there. In the order of positions they come back to the same ones.
- * False when memory is out. */
+/* A key that is not there, and is nobody's. In the order of positions they come back to
+ * the same ones. False when memory is out. */
 bool repeats_restore(struct repeats *r, const struct repeats_saved *saved);
 
 /* Forget up to most keys that have ended. */
 void repeats_expire(struct repeats *r, uint64_t now_ms, uint32_t most);
 uint32_t repeats_count(const struct repeats *r);
+/* Those that a uid has taken since the start. */
+uint32_t repeats_count_of(struct repeats *r, uint32_t uid);
 
 #endif /* REPEATS_H */

@@ -8,6 +8,19 @@
 #define DYNAMO_METRICS_VERSION "unknown"
 #endif
 
+static const char *const sockets[] = { "ingest", "http", NULL };
+static const char *const closes[] = {
+	[SELF_CLOSED_FULL] = "full",
+	[SELF_CLOSED_SHARE] = "share",
+	[SELF_CLOSED_IDLE] = "idle",
+	[SELF_CLOSED_LATE] = "late",
+	[SELF_CLOSED_PROTOCOL] = "protocol",
+	[SELF_CLOSED_SLOW] = "slow",
+	[SELF_CLOSED_BUFFERED] = "buffered",
+	[SELF_CLOSED_MEMORY] = "memory",
+	[SELF_CLOSED_DESCRIPTORS] = "descriptors",
+	[SELF_CLOSED_END] = NULL,
+};
 static const char *const formats[] = { "binary", "json", NULL };
 static const char *const kinds[] = { "counter", "gauge", "histogram", NULL };
 static const char *const results[] = { "ok", "failed", NULL };
@@ -27,6 +40,9 @@ static const double turns[] = { 0.00001, 0.0001, 0.001, 0.01, 0.1, 1, (double)IN
 static const double bytes[] = { 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, (double)INFINITY };
 
 const struct self_row self_table[SELF_END] = {
+	[SELF_BUFFERED_BYTES] = { "dynamo_metricsd_buffered_bytes", MESSAGE_GAUGE,
+	    "Memory that holds what peers sent in part, or have yet to take", { 0 },
+	    { "socket" }, { sockets }, NULL, false },
 	[SELF_BUILD_INFO] = { "dynamo_metricsd_build_info", MESSAGE_GAUGE,
 	    "The version that runs, as a label of a constant 1",
 	    { "version", DYNAMO_METRICS_VERSION }, { 0 }, { 0 }, NULL, false },
@@ -40,6 +56,11 @@ const struct self_row self_table[SELF_END] = {
 	    { 0 }, { "result" }, { results }, NULL, false },
 	[SELF_CONNECTIONS] = { "dynamo_metricsd_connections", MESSAGE_GAUGE,
 	    "Connections to the ingest socket", { 0 }, { 0 }, { 0 }, NULL, false },
+	[SELF_CONNECTIONS_CLOSED] = { "dynamo_metricsd_connections_closed_total",
+	    MESSAGE_COUNTER,
+	    "Connections that the daemon closed, or did not take, to protect itself and "
+	    "others",
+	    { 0 }, { "socket", "cause" }, { sockets, closes }, NULL, false },
 	[SELF_DEGRADED] = { "dynamo_metricsd_degraded", MESSAGE_GAUGE,
 	    "1 while what is counted is not being kept: see problems in /health", { 0 },
 	    { 0 }, { 0 }, NULL, false },
@@ -234,6 +255,12 @@ self_observe(struct self_metrics *s, enum self_metric m, size_t a, size_t b, dou
 		i++;
 	cell[i] += 1;
 	cell[self_bounds(m) + 1] += v;
+}
+
+void
+self_closed(struct self_metrics *s, enum self_socket socket, enum self_closed cause)
+{
+	self_add(s, SELF_CONNECTIONS_CLOSED, socket, cause, 1);
 }
 
 void

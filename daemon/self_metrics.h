@@ -17,10 +17,12 @@
 
 /* Ordered by name, as the exposition is. */
 enum self_metric {
+	SELF_BUFFERED_BYTES, /* label `socket` */
 	SELF_BUILD_INFO,
 	SELF_CLIENT_DROPPED_UPDATES,
 	SELF_CONFIG_RELOADS,
 	SELF_CONNECTIONS,
+	SELF_CONNECTIONS_CLOSED, /* labels `socket` and `cause`: an enum self_closed */
 	SELF_DEGRADED,
 	SELF_FAMILIES_REPLACED,
 	SELF_JOURNAL_BYTES,
@@ -52,6 +54,24 @@ enum self_metric {
 	SELF_PROCESS_START_TIME,
 	SELF_PROCESS_VIRTUAL,
 	SELF_END
+};
+
+/* The values of label `socket`. */
+enum self_socket { SELF_SOCKET_INGEST, SELF_SOCKET_HTTP };
+
+/* The values of label `cause` of SELF_CONNECTIONS_CLOSED: why the daemon closed a
+ * connection that its peer would have kept, or took none. */
+enum self_closed {
+	SELF_CLOSED_FULL,	 /* no room, and none to be made: the new one is closed */
+	SELF_CLOSED_SHARE,	 /* its user has its share of all connections */
+	SELF_CLOSED_IDLE,	 /* it made room for a new one */
+	SELF_CLOSED_LATE,	 /* what it began was not whole in time */
+	SELF_CLOSED_PROTOCOL,	 /* what it sent is none of the protocol */
+	SELF_CLOSED_SLOW,	 /* it did not take its answer in time */
+	SELF_CLOSED_BUFFERED,	 /* all buffers together are full */
+	SELF_CLOSED_MEMORY,	 /* memory is out */
+	SELF_CLOSED_DESCRIPTORS, /* descriptors are out */
+	SELF_CLOSED_END
 };
 
 /* The values of label `format` of SELF_MESSAGES. */
@@ -97,6 +117,9 @@ void self_add(struct self_metrics *s, enum self_metric m, size_t a, size_t b, do
 void self_set(struct self_metrics *s, enum self_metric m, size_t a, size_t b, double v);
 void self_observe(
     struct self_metrics *s, enum self_metric m, size_t a, size_t b, double v);
+
+/* Count a connection that was closed. */
+void self_closed(struct self_metrics *s, enum self_socket socket, enum self_closed cause);
 
 /* Count a refusal. */
 void self_refused(struct self_metrics *s, enum reason reason);

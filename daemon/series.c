@@ -84,6 +84,9 @@ static enum reason
 check_series_limits(struct registry *r, uint32_t uid, const struct family *family,
     struct refusal *refusal)
 {
+	uint32_t n = owners_count(&r->owners, uid);
+	uint32_t share = registry_share(&r->limits, r->limits.series);
+
 	if (r->series.live >= r->limits.series)
 		return refuse(refusal, REASON_LIMIT,
 		    "the daemon has its %u series (limits.series)", r->limits.series);
@@ -91,10 +94,14 @@ check_series_limits(struct registry *r, uint32_t uid, const struct family *famil
 		return refuse(refusal, REASON_LIMIT,
 		    "the metric '%s' has its %u series (limits.series_per_family)",
 		    family->name, r->limits.series_per_family);
-	if (owners_count(&r->owners, uid) >= r->limits.series_per_uid)
+	if (n >= r->limits.series_per_uid)
 		return refuse(refusal, REASON_LIMIT,
 		    "the user %u has its %u series (limits.series_per_uid)", uid,
 		    r->limits.series_per_uid);
+	if (n >= share)
+		return refuse(refusal, REASON_LIMIT,
+		    "the user %u has its share of %u series (limits.uid_percent)", uid,
+		    share);
 	return REASON_NONE;
 }
 
@@ -324,11 +331,22 @@ registry_series_settle(struct registry *r, uint32_t number, bool keep_total)
 	registry_series_drop(r, number);
 }
 
+bool
+registry_family_own(struct registry *r, struct family *family, uint32_t uid)
+{
+	if (family->owner == 0)
+		family->owner = owners_add(&r->family_owners, uid);
+	return family->owner != 0;
+}
+
 void
 registry_family_settle(struct registry *r, struct family *family)
 {
-	if (family->live == 0 && family->n_series == 0)
-		family_free(&r->families, family);
+	if (family->live > 0 || family->n_series > 0)
+		return;
+	if (family->owner)
+		owners_remove(&r->family_owners, family->owner);
+	family_free(&r->families, family);
 }
 
 /* ---- Reading ----------------------------------------------------------- */

@@ -35,6 +35,20 @@ put_state(void *arg, struct strbuf *out)
 	state_status(s->state, out);
 }
 
+static void
+put_problems(void *arg, struct strbuf *out)
+{
+	struct server *s = arg;
+	struct strbuf others = STRBUF_EMPTY;
+
+	state_problems(s->state, &others);
+	if (others.failed)
+		out->failed = true;
+	else
+		doors_problems(&s->doors, &others, out);
+	strbuf_free(&others);
+}
+
 static uint64_t
 unix_ms(void *arg)
 {
@@ -81,12 +95,29 @@ make_loop(struct server *s)
 	return s->state ? 0 : -1;
 }
 
+void
+server_ingest_options(const struct config *c, struct ingest_options *o)
+{
+	options_ingest(c, o);
+	o->descriptors = options_room(c, process_want_fds(0)).ingest;
+}
+
+void
+server_http_options(const struct config *c, struct http_options *o)
+{
+	uint32_t most = options_room(c, process_want_fds(0)).http;
+
+	options_http(c, o);
+	if (o->connections > most)
+		o->connections = most;
+}
+
 static int
 open_ingest(struct server *s, char *error)
 {
 	struct ingest_options options;
 
-	options_ingest(s->config, &options);
+	server_ingest_options(s->config, &options);
 	options.listen =
 	    doors_open_ingest(&s->doors, s->config, error, SERVER_ERROR_TEXT);
 	if (options.listen < 0)
@@ -99,15 +130,15 @@ static int
 open_http(struct server *s, char *error)
 {
 	struct http_options options = { .health = { .started_ns = s->started_ns,
-					    .problems = state_problems,
-					    .problems_arg = s->state } };
+					    .problems = put_problems,
+					    .problems_arg = s } };
 
 	if (doors_open_http(
 		&s->doors, s->config, &options.listen, error, SERVER_ERROR_TEXT) != 0)
 		return -1;
 	if (options.listen < 0)
 		return 0;
-	options_http(s->config, &options);
+	server_http_options(s->config, &options);
 	s->http =
 	    http_new(&options, s->base, &s->turn, s->registry, s->apply, s->self, s->log);
 	return s->http ? 0 : -1;

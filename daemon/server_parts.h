@@ -42,4 +42,8 @@ struct server {
 	uint64_t started_ns;
 };
 
+/* What is configured, as far as there are descriptors for it. */
+void server_ingest_options(const struct config *c, struct ingest_options *o);
+void server_http_options(const struct config *c, struct http_options *o);
+
 #endif /* SERVER_PARTS_H */

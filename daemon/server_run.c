@@ -26,10 +26,10 @@ take_config(struct server *s)
 	struct http_options http = { 0 };
 
 	options_apply(c, &apply);
-	options_ingest(c, &ingest);
-	options_http(c, &http);
 	log_set_level(s->log, (enum log_level)c->log.level);
 	server_want_fds(c, s->log);
+	server_ingest_options(c, &ingest);
+	server_http_options(c, &http);
 	registry_set_limits(s->registry, &limits);
 	apply_set_options(s->apply, &apply);
 	ingest_set_options(s->ingest, &ingest);
@@ -199,6 +199,15 @@ set_lease_timer(struct server *s)
 	event_add(s->lease, &tv);
 }
 
+static void
+look_at_doors(struct server *s)
+{
+	int listen = doors_look(&s->doors, turn_ms(&s->turn), s->log);
+
+	if (listen >= 0)
+		ingest_listen_at(s->ingest, listen);
+}
+
 /* Wait, unless flags say otherwise, and take one turn. 0, or -1 when the loop failed. */
 static int
 take_turn(struct server *s, int flags)
@@ -214,6 +223,9 @@ take_turn(struct server *s, int flags)
 	if (s->reload_wanted && s->stopping == STOPPING_NOT)
 		reload(s);
 	s->reload_wanted = false;
+	ingest_turn(s->ingest);
+	if (s->stopping == STOPPING_NOT)
+		look_at_doors(s);
 	apply_tick(s->apply, turn_ms(&s->turn));
 	/* Neither a reply nor a page may tell of what a kill would take back. */
 	state_turn(s->state);
@@ -280,7 +292,8 @@ stop_in_order(struct server *s)
 	do
 		if (take_turn(s, EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
 			return -1;
-	while (event_base_got_break(s->base) && turn_ms(&s->turn) - began_ms < STOP_MS);
+	while ((event_base_got_break(s->base) || ingest_is_behind(s->ingest)) &&
+	       turn_ms(&s->turn) - began_ms < STOP_MS);
 	close_doors(s, false);
 	ingest_stop(s->ingest);
 	/* Short answers of HTTP are written in one turn more. */

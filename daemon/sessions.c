@@ -62,7 +62,7 @@ sessions_find_serial(const struct sessions *s, uint64_t serial)
 static uint32_t
 record_new(struct sessions *s, const uint8_t *sid, uint64_t serial, uid_t uid)
 {
-	uint32_t number = slab_new(&s->records);
+	uint32_t number = sessions_folded_reserve(s, uid) ? slab_new(&s->records) : 0;
 	struct record *r = number ? sessions_record(s, number) : NULL;
 
 	if (r == NULL)
@@ -85,48 +85,13 @@ fail:
 	return 0;
 }
 
-static void
-record_forget(struct sessions *s, uint32_t number)
+void
+sessions_record_free(struct sessions *s, uint32_t number)
 {
 	index_remove(&s->by_sid, sid_hash(s, number), number);
 	index_remove(&s->by_serial, serial_hash(s, number), number);
 	sessions_record(s, number)->serial = 0;
 	slab_release(&s->records, number);
-}
-
-static uint32_t
-forget_oldest(struct sessions *s)
-{
-	uint32_t oldest = s->folded_first;
-
-	s->folded_first = sessions_record(s, oldest)->next_folded;
-	if (s->folded_first == 0)
-		s->folded_last = 0;
-	s->n_folded--;
-	record_forget(s, oldest);
-	return oldest;
-}
-
-static void
-record_remember(struct sessions *s, uint32_t number)
-{
-	sessions_record(s, number)->live = NULL;
-	sessions_record(s, number)->next_folded = 0;
-	if (s->folded_last)
-		sessions_record(s, s->folded_last)->next_folded = number;
-	else
-		s->folded_first = number;
-	s->folded_last = number;
-	s->n_folded++;
-	while (s->n_folded > s->folded_most)
-		forget_oldest(s);
-}
-
-void
-sessions_forget(struct sessions *s, uint32_t number)
-{
-	while (forget_oldest(s) != number)
-		;
 }
 
 /* ---- Sessions ------------------------------------------------------------ */
@@ -195,6 +160,9 @@ sessions_restore(struct sessions *s, const struct session_saved *who)
 	session->column = registry_column_new(s->registry, wire_text(session->name));
 	if (session->column == NULL)
 		goto fail_record;
+	session->owner = owners_add(&s->owners, who->uid);
+	if (session->owner == 0)
+		goto fail_column;
 	registry_column_owner(session->column, who->uid);
 	session->column->hidden = true;
 	session->record = number;
@@ -209,8 +177,10 @@ sessions_restore(struct sessions *s, const struct session_saved *who)
 	link_live(s, session);
 	return number;
 
+fail_column:
+	registry_column_fold(s->registry, session->column);
 fail_record:
-	record_forget(s, number);
+	sessions_record_free(s, number);
 fail:
 	free(session);
 	return 0;
@@ -224,7 +194,7 @@ sessions_restore_folded(struct sessions *s, const struct session_saved *who)
 	if (number == 0)
 		return 0;
 	sessions_record(s, number)->last = who->last;
-	record_remember(s, number);
+	sessions_remember(s, number);
 	return number;
 }
 
@@ -288,6 +258,24 @@ sessions_bound(const struct apply_binding *bindings, uint64_t serial)
 	return bindings;
 }
 
+/* Sessions that have ended: else who begins one after the other had more and more. */
+static void
+forget_ended(const struct sessions *s, struct apply_binding **bindings)
+{
+	struct apply_binding *binding;
+
+	while ((binding = *bindings) != NULL) {
+		const struct record *record = sessions_record(s, binding->record);
+
+		if (record->serial == binding->serial && record->live) {
+			bindings = &binding->next;
+			continue;
+		}
+		*bindings = binding->next;
+		free(binding);
+	}
+}
+
 bool
 sessions_bind(struct sessions *s, struct apply_binding **bindings, uint32_t number,
     bool direct, uint64_t now_ms)
@@ -300,6 +288,7 @@ sessions_bind(struct sessions *s, struct apply_binding **bindings, uint32_t numb
 	due_by(s, now_ms + s->lease_ms);
 	if (!show_again(s, record->live))
 		return false;
+	forget_ended(s, bindings);
 	if (sessions_bound(*bindings, record->serial))
 		return true;
 	binding = malloc(sizeof(*binding));
@@ -317,12 +306,13 @@ sessions_end(struct sessions *s, uint32_t number, bool remember)
 	struct session *session = sessions_record(s, number)->live;
 
 	registry_column_fold(s->registry, session->column);
+	owners_remove(&s->owners, session->owner);
 	unlink_live(s, session);
 	free(session);
 	if (remember)
-		record_remember(s, number);
+		sessions_remember(s, number);
 	else
-		record_forget(s, number);
+		sessions_record_free(s, number);
 }
 
 void
@@ -337,6 +327,29 @@ sessions_fold(
 	effect_fold(s->effects, record->serial, remember);
 	sessions_end(s, number, remember);
 	self_add(s->self, SELF_SESSIONS_FOLDED, 0, 0, 1);
+}
+
+/* Nobody sees a difference when it is folded before its lease is over. */
+static bool
+is_idle(const struct session *session)
+{
+	return session->bound == 0 &&
+	       (session->column->hidden || session->column->n_series == 0);
+}
+
+bool
+sessions_make_room(struct sessions *s, uint32_t owner, uint64_t now_ms)
+{
+	const struct session *longest = NULL;
+
+	for (const struct session *o = s->first; o; o = o->next)
+		if (is_idle(o) && (owner == 0 || o->owner == owner) &&
+		    (longest == NULL || o->unbound_ms < longest->unbound_ms))
+			longest = o;
+	if (longest == NULL)
+		return false;
+	sessions_fold(s, longest->record, true, "its place was needed", now_ms);
+	return true;
 }
 
 void
@@ -429,6 +442,7 @@ sessions_init(struct sessions *s, struct registry *registry, struct self_metrics
 	slab_init(&s->records, sizeof(struct record));
 	index_init(&s->by_sid, &sid_keys, s);
 	index_init(&s->by_serial, &serial_keys, s);
+	owners_init(&s->owners);
 }
 
 void
@@ -452,5 +466,7 @@ sessions_free(struct sessions *s)
 	}
 	index_free(&s->by_sid);
 	index_free(&s->by_serial);
+	owners_free(&s->owners);
+	free(s->folded);
 	slab_free(&s->records);
 }

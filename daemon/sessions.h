@@ -14,23 +14,26 @@
 #include <sys/types.h>
 
 #include "effect.h"
+#include "owners.h"
 #include "registry.h"
 #include "self_metrics.h"
 
-/* What is known of a session id for good: 48 bytes. */
+/* What is known of a session id for good: 56 bytes. */
 struct record {
 	uint8_t sid[MESSAGE_SID_BYTES];
 	uint64_t serial; /* 0: the record is free */
 	uint64_t last;	 /* the sequence that was applied last */
 	uid_t uid;
-	uint32_t next_folded;
-	struct session *live; /* NULL: folded */
+	uint32_t next_folded, previous_folded; /* the younger and the older one */
+	uint32_t next_of_uid;		       /* the younger one of its uid */
+	struct session *live;		       /* NULL: folded */
 };
 
 struct session {
 	struct session *next, *previous; /* of all live ones */
 	uint32_t record;
 	struct column *column;
+	uint32_t owner;			   /* of sessions.owners */
 	char name[NAMES_WORKER_BYTES + 1]; /* "" while a successor has it */
 	char wish[NAMES_WORKER_BYTES + 1];
 	char library[32];
@@ -43,6 +46,13 @@ struct session {
 	uint64_t updated_ms; /* the last UPDATE that was applied; 0: none */
 	uint64_t unbound_ms; /* when the last connection went, if none is bound */
 	uint64_t refused;    /* items and requests */
+};
+
+/* The folded sessions of a uid, the oldest first. */
+struct folded {
+	uid_t uid;
+	uint32_t first, last;
+	uint32_t n;
 };
 
 /* A session that a connection said HELLO for. */
@@ -67,8 +77,11 @@ struct sessions {
 	struct index by_serial;
 	struct session *first; /* live */
 	uint32_t n_live;
+	struct owners owners;		    /* of live ones */
 	uint32_t folded_first, folded_last; /* the oldest and the youngest */
 	uint32_t n_folded;
+	struct folded *folded; /* of each uid that had a session */
+	uint32_t n_lists;
 	uint64_t due_ms; /* nothing runs out before */
 	bool had_worker; /* see apply_had_worker() */
 };
@@ -97,7 +110,7 @@ uint32_t sessions_new(
  * Neither sid nor serial is there already. Nothing is said. 0 when memory is out. */
 uint32_t sessions_restore(struct sessions *s, const struct session_saved *who);
 uint32_t sessions_restore_folded(struct sessions *s, const struct session_saved *who);
-/* Forget a folded one, and those that are older. */
+/* Forget a folded one, and those of its uid that are older. */
 void sessions_forget(struct sessions *s, uint32_t number);
 /* A live session has another name; "": a successor has it. False when memory is out. */
 bool sessions_rename(struct sessions *s, struct session *session, struct wire_text name);
@@ -119,6 +132,11 @@ void sessions_unbind(
 /* End a live session: what it counted stays. remember: its worker may still be alive. */
 void sessions_fold(
     struct sessions *s, uint32_t number, bool remember, const char *why, uint64_t now_ms);
+
+/* Fold (and remember) the session that has been without a connection for longest, of
+ * those of an owner (0: of any) that have nothing on the page but what stays there. False
+ * if there is none. */
+bool sessions_make_room(struct sessions *s, uint32_t owner, uint64_t now_ms);
 
 /* No live session has a connection: its grace and its lease begin now. */
 void sessions_begin_again(struct sessions *s, uint64_t now_ms);

@@ -12,4 +12,12 @@
 bool sessions_choose_name(
     struct sessions *s, const char *wish, char out[NAMES_WORKER_BYTES + 1]);
 
+/* A record of that uid can be remembered when its session is folded. False when memory is
+ * out. */
+bool sessions_folded_reserve(struct sessions *s, uid_t uid);
+/* A live session is a folded one now; another one may be forgotten for it. */
+void sessions_remember(struct sessions *s, uint32_t number);
+/* Nothing is known of a session any more. */
+void sessions_record_free(struct sessions *s, uint32_t number);
+
 #endif /* SESSIONS_PARTS_H */

@@ -409,7 +409,7 @@ read_items(struct load *l, const uint8_t *bytes, size_t n)
 	enum snapshot_verdict verdict;
 	struct items_in in;
 
-	l->registry = registry_load_new(l->a->registry, l->counts);
+	l->registry = registry_load_new(l->a->registry, l->counts, n);
 	if (l->registry == NULL)
 		return SNAPSHOT_MEMORY;
 	items_rewind(&in, bytes, n);
@@ -429,10 +429,12 @@ snapshot_read(struct apply *a, const void *bytes, size_t n, struct journal_head 
 	struct journal_head head = { 0 };
 	size_t at = 0;
 	enum snapshot_verdict verdict = read_head(bytes, n, &head, &at);
-	const uint8_t *items = (const uint8_t *)bytes + at;
+	const uint8_t *items = NULL;
 	const char *first = "";
 
 	l.now_ms = head.clock_ms;
+	if (verdict == SNAPSHOT_OK)
+		items = (const uint8_t *)bytes + at;
 	if (verdict == SNAPSHOT_OK && !items_check(items, n - at, l.counts))
 		verdict = SNAPSHOT_DAMAGED;
 	if (verdict == SNAPSHOT_OK)

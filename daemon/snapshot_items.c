@@ -125,6 +125,36 @@ get_counts(const struct journal_record *record, uint32_t ret_count[ITEM_END])
 		ret_count[i] = wire_load_u32(record->body + 4 * (i - 1));
 }
 
+/* What each kind of item has at least: its byte, its numbers, the lengths of texts. */
+static const uint8_t least_bytes[ITEM_END] = {
+	[ITEM_REGISTRY] = 10,
+	[ITEM_SESSIONS] = 9,
+	[ITEM_SESSION] = 105,
+	[ITEM_COLUMN] = 18,
+	[ITEM_STRING] = 5,
+	[ITEM_LEVEL] = 9,
+	[ITEM_SCHEMA] = 9,
+	[ITEM_FAMILY] = 24,
+	[ITEM_HOLES] = 9,
+	[ITEM_SERIES] = 13,
+	[ITEM_PART] = 17,
+	[ITEM_METRIC] = 25,
+	[ITEM_CHILD] = 21,
+	[ITEM_FOLDED] = 37,
+	[ITEM_REPEAT] = 34,
+};
+
+/* Memory is taken for as many as there are said to be: so many must be there. */
+static bool
+have_room(const uint32_t count[ITEM_END], size_t n)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 1; i < ITEM_END; i++)
+		bytes += (uint64_t)count[i] * least_bytes[i];
+	return bytes <= n;
+}
+
 bool
 items_check(const void *bytes, size_t n, uint32_t ret_count[ITEM_END])
 {
@@ -137,11 +167,7 @@ items_check(const void *bytes, size_t n, uint32_t ret_count[ITEM_END])
 	    record.bytes != 4 * (ITEM_END - 1))
 		return false;
 	get_counts(&record, ret_count);
-	/* No item has less than four bytes, so a count says how much memory is fair. */
-	for (size_t i = 1; i < ITEM_END; i++)
-		if (ret_count[i] > n / 4)
-			return false;
-	return true;
+	return have_room(ret_count, n);
 }
 
 void

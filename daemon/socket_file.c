@@ -16,12 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lock_file.h"
+
 #define FOLDER_MODE  0750
-#define LOCK_MODE    0640
 #define SOCKET_UMASK 0117 /* leaves 0660 */
-#define LOCK_TRIES   100
-#define LISTEN_QUEUE 1024
-#define WAIT_MS	     5 /* between two looks at a lock */
+#define LISTEN_QUEUE 4096 /* the kernel takes as many as it allows */
+#define WAIT_MS	     5	  /* between two looks at a lock */
 
 struct sentence {
 	char *at;
@@ -54,41 +54,23 @@ make_folder(const char *path, struct sentence *e)
 	return rc;
 }
 
-/* True while the locked file is still the one at its path. */
-static int
-is_at(int fd, const char *path)
-{
-	struct stat locked, now;
-
-	return fstat(fd, &locked) == 0 && lstat(path, &now) == 0 &&
-	       locked.st_dev == now.st_dev && locked.st_ino == now.st_ino;
-}
-
 /* The locked file of s->lock_path. */
 static int
 take_lock(struct socket_file *s, const char *variable, struct sentence *e)
 {
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		int fd = open(
-		    s->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, LOCK_MODE);
+	int error = lock_file_take(AT_FDCWD, s->lock_path, &s->lock);
 
-		if (fd < 0)
-			return fail(e, "the lock file %s cannot be opened: %s",
-			    s->lock_path, strerror(errno));
-		if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-			close(fd);
-			return fail(e,
-			    "another dynamo-metricsd has %s: stop it, or give this one "
-			    "another address (%s)",
-			    s->path, variable);
-		}
-		if (is_at(fd, s->lock_path)) {
-			s->lock = fd;
-			return 0;
-		}
-		close(fd); /* its last holder removed it meanwhile */
-	}
-	return fail(e, "the lock file %s is removed again and again", s->lock_path);
+	if (error == EWOULDBLOCK)
+		return fail(e,
+		    "another dynamo-metricsd has %s: stop it, or give this one another "
+		    "address (%s)",
+		    s->path, variable);
+	if (error)
+		return fail(e, "the lock file %s cannot be opened: %s", s->lock_path,
+		    error == EPERM    ? "it is another user's, or may not be changed"
+		    : error == EINVAL ? "it is no file"
+				      : strerror(error));
+	return 0;
 }
 
 static struct sockaddr_un
@@ -178,7 +160,8 @@ bind_and_listen(struct socket_file *s, struct sentence *e)
 static bool
 is_locked(const char *lock_path)
 {
-	int fd = open(lock_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd =
+	    open(lock_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
 
 	if (fd >= 0)
@@ -231,6 +214,36 @@ fail:
 }
 
 bool
+socket_file_is_there(const struct socket_file *s)
+{
+	struct stat st;
+
+	return lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+int
+socket_file_renew(
+    struct socket_file *s, const char *variable, char *error, size_t error_room)
+{
+	struct sentence e = { error, error_room };
+
+	if (!lock_file_is_at(AT_FDCWD, s->lock_path, s->lock)) {
+		close(s->lock);
+		s->lock = -1;
+		if (take_lock(s, variable, &e) != 0)
+			return -1;
+	}
+	if (clear_path(s->path, variable, &e) != 0)
+		return -1;
+	if (bind_and_listen(s, &e) == 0)
+		return 0;
+	if (s->listen >= 0)
+		close(s->listen);
+	s->listen = -1;
+	return -1;
+}
+
+bool
 socket_file_path(int fd, char out[SOCKET_FILE_PATH])
 {
 	struct sockaddr_un a = { 0 };
@@ -256,18 +269,11 @@ socket_file_take(struct socket_file *s)
 void
 socket_file_close(struct socket_file *s)
 {
-	struct stat st;
-
 	if (s->listen >= 0)
 		close(s->listen);
-	if (s->ino != 0 && lstat(s->path, &st) == 0 && st.st_dev == s->dev &&
-	    st.st_ino == s->ino)
+	if (s->ino != 0 && socket_file_is_there(s))
 		unlink(s->path);
-	if (s->lock >= 0) {
-		if (is_at(s->lock, s->lock_path))
-			unlink(s->lock_path);
-		close(s->lock);
-	}
+	lock_file_leave(AT_FDCWD, s->lock_path, s->lock);
 	free(s->path);
 	free(s->lock_path);
 	*s = SOCKET_FILE_NONE;

@@ -6,9 +6,7 @@
  * once cannot both take the path. Then a socket that nobody answers at is taken over; one
  * that answers, and any other kind of file, is left alone with an error.
  *
- * Closing removes the socket if it is still ours, and then the lock file. The lock file
- * is removed while it is locked, and whoever has locked a file that is no longer at its
- * path starts again: so removing it opens no race.
+ * Closing removes the socket if it is still ours, and then the lock file (lock_file.h).
  */
 #ifndef SOCKET_FILE_H
 #define SOCKET_FILE_H
@@ -50,6 +48,17 @@ bool socket_file_path(int fd, char out[SOCKET_FILE_PATH]);
 
 /* Take the listening socket's descriptor; closing it is the caller's from now on. */
 int socket_file_take(struct socket_file *s);
+
+/* True while the socket that was made is the one at its path. */
+bool socket_file_is_there(const struct socket_file *s);
+
+/*
+ * Make it again where it was removed: those who connect find only what is at the path. A
+ * folder that was removed is not made. 0, and there is another socket to be taken; or -1
+ * with a sentence in error.
+ */
+int socket_file_renew(
+    struct socket_file *s, const char *variable, char *error, size_t error_room);
 
 /* Remove what is at the path; SOCKET_FILE_NONE is left alone. */
 void socket_file_close(struct socket_file *s);

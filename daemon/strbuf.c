@@ -85,19 +85,28 @@ strbuf_addf(struct strbuf *s, const char *format, ...)
 	s->bytes += (size_t)n;
 }
 
+/* U+0080 to U+009F, which terminals obey as they do escapes: c2 80 to c2 9f. */
+static bool
+is_c1(const unsigned char *p, size_t left)
+{
+	return left > 1 && p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+}
+
 void
 strbuf_add_json(struct strbuf *s, struct wire_text text)
 {
 	strbuf_addc(s, '"');
 	for (size_t i = 0; i < text.bytes; i++) {
-		unsigned char c = (unsigned char)text.at[i];
+		const unsigned char *p = (const unsigned char *)text.at + i;
 
-		if (c == '"' || c == '\\')
+		if (*p == '"' || *p == '\\')
 			strbuf_addc(s, '\\');
-		if (c < 0x20)
-			strbuf_addf(s, "\\u%04x", (unsigned)c);
+		if (is_c1(p, text.bytes - i))
+			strbuf_addf(s, "\\u%04x", (unsigned)text.at[++i] & 0xff);
+		else if (*p < 0x20 || *p == 0x7f)
+			strbuf_addf(s, "\\u%04x", (unsigned)*p);
 		else
-			strbuf_addc(s, (char)c);
+			strbuf_addc(s, (char)*p);
 	}
 	strbuf_addc(s, '"');
 }

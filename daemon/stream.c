@@ -2,6 +2,7 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +16,19 @@ empty(struct strbuf *b)
 	strbuf_reset(b);
 }
 
+/* The little that is in much memory is moved to little memory, if there is some. */
+static void
+shrink(struct strbuf *b)
+{
+	struct strbuf small = STRBUF_EMPTY;
+
+	strbuf_add(&small, b->at, b->bytes);
+	if (small.failed)
+		return;
+	free(b->at);
+	*b = small;
+}
+
 /* Forget the first bytes. */
 static void
 cut(struct strbuf *b, size_t n)
@@ -24,6 +38,8 @@ cut(struct strbuf *b, size_t n)
 		memmove(b->at, b->at + n, b->bytes);
 	if (b->bytes == 0)
 		empty(b);
+	else if (b->room > KEPT_BYTES && b->bytes < b->room / 8)
+		shrink(b);
 }
 
 int
@@ -59,11 +75,11 @@ stream_pause(struct stream *s)
 	event_del(s->readable);
 }
 
-void
+int
 stream_resume(struct stream *s)
 {
 	s->paused = false;
-	event_add(s->readable, NULL);
+	return event_add(s->readable, NULL);
 }
 
 /* ---- In ---------------------------------------------------------------- */
@@ -112,15 +128,33 @@ stream_queued(const struct stream *s)
 	return s->out.bytes - s->sent;
 }
 
+static size_t
+held(const struct strbuf *b)
+{
+	return b->room > KEPT_BYTES ? b->room : 0;
+}
+
+size_t
+stream_held(const struct stream *s)
+{
+	return held(&s->in) + held(&s->out);
+}
+
 bool
 stream_put(struct stream *s, const struct stream_view *part, size_t n)
 {
+	size_t all = 0;
+
 	/* What has gone makes room, once it is worth moving the rest. */
 	if (s->sent > s->out.bytes / 2) {
 		cut(&s->out, s->sent);
 		s->released -= s->sent;
 		s->sent = 0;
 	}
+	for (size_t i = 0; i < n; i++)
+		all += part[i].bytes;
+	/* At once: growing part by part would take up to twice as much. */
+	strbuf_reserve(&s->out, all);
 	for (size_t i = 0; i < n; i++)
 		strbuf_add(&s->out, part[i].at, part[i].bytes);
 	return !s->out.failed;
@@ -137,10 +171,8 @@ stream_send(struct stream *s)
 			continue;
 		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
 			return -1;
-		if (n < 0) {
-			event_add(s->writable, NULL);
-			return 0;
-		}
+		if (n < 0)
+			return event_add(s->writable, NULL);
 		s->sent += (size_t)n;
 	}
 	if (s->sent == s->out.bytes) {

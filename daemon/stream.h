@@ -46,9 +46,9 @@ struct stream_view {
 int stream_open(struct stream *s, struct event_base *base, int fd,
     event_callback_fn on_readable, event_callback_fn on_writable, void *arg);
 void stream_close(struct stream *s);
-/* Read it no more, or again. */
+/* Read it no more, or again. 0, or -1 when memory is out: it is not read. */
 void stream_pause(struct stream *s);
-void stream_resume(struct stream *s);
+int stream_resume(struct stream *s);
 
 /*
  * Read once into room. What is there now is in *ret, until the next read of any stream
@@ -64,11 +64,14 @@ bool stream_keep(struct stream *s, struct stream_view view, size_t taken);
 
 /* Append to what is to go: n parts. False when memory is out. */
 bool stream_put(struct stream *s, const struct stream_view *part, size_t n);
-/* All that was put may go, and what the socket takes goes now. -1: the peer has gone. */
+/* All that was put may go, and what the socket takes goes now. -1: as stream_send(). */
 int stream_release(struct stream *s);
-/* The socket is writable: what it takes of what may go. -1: the peer has gone. */
+/* The socket is writable: what it takes of what may go. -1: the peer has gone, or memory
+ * is out. */
 int stream_send(struct stream *s);
 /* Bytes that have yet to go. */
 size_t stream_queued(const struct stream *s);
+/* Bytes of memory that it has, but for the few that any stream may keep. */
+size_t stream_held(const struct stream *s);
 
 #endif /* STREAM_H */

@@ -27,6 +27,13 @@
  */
 #define MESSAGE_CELL_DROPPED UINT32_MAX
 
+/*
+ * The largest counter, bucket and sum (either way) that an UPDATE may have: so small that
+ * no number of them adds up to more than a double holds. (To the largest double it adds
+ * nothing.)
+ */
+#define MESSAGE_VALUE_MAX 0x1p968
+
 /* What the format can carry; the daemon's configuration may allow less. */
 #define MESSAGE_LEVELS_MAX 3
 #define MESSAGE_LABELS_MAX 64

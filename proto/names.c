@@ -97,6 +97,14 @@ names_show(struct wire_text name, char buf[64])
 	return buf;
 }
 
+void
+names_make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 /* ---- Rules ------------------------------------------------------------- */
 
 enum reason

@@ -62,5 +62,7 @@ enum reason names_check_values(size_t n, const struct wire_text *value,
 /* A name for an error sentence: shortened, NUL-terminated, bytes that are not printable
  * ASCII as '?'. Returns buf. */
 const char *names_show(struct wire_text name, char buf[64]);
+/* The same for a sentence of another's, in place and at its length. */
+void names_make_printable(char *text);
 
 #endif /* NAMES_H */

@@ -96,6 +96,7 @@ static const struct {
 	{ "{", REASON_JSON, "line 1" },
 	{ "{} {}", REASON_JSON, "line 1" },
 	{ "[]", REASON_JSON, "object" },
+	{ "{\"a\":\x01\xc3}", REASON_JSON, "near '?'" },
 	{ "{\"command\":\"tail\",\"command\":\"tail\"}", REASON_JSON, "duplicate" },
 	{ "{}", REASON_FIELD, "'command' has to be a string" },
 	{ "{\"command\":1}", REASON_FIELD, "'command' has to be a string" },

@@ -143,6 +143,92 @@ START_TEST(an_unknown_type_is_refused)
 }
 END_TEST
 
+START_TEST(a_time_that_no_clock_says_is_refused)
+{
+	const uint64_t most = JOURNAL_MS_MOST, past = most + 1;
+	const struct {
+		uint64_t now, unix_ms, offset;
+		enum reason reason;
+	} times[] = { { most, most, most, REASON_NONE }, { 0, 0, -most, REASON_NONE },
+		{ past, 0, 0, REASON_MESSAGE }, { 0, past, 0, REASON_MESSAGE },
+		{ 0, 0, past, REASON_MESSAGE }, { 0, 0, -past, REASON_MESSAGE },
+		{ UINT64_MAX, 0, 0, REASON_MESSAGE } };
+
+	fresh = twin_empty(x);
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		uint8_t body[24];
+
+		wire_store_u64(body, times[i].now);
+		wire_store_u64(body + 8, times[i].unix_ms);
+		wire_store_u64(body + 16, times[i].offset);
+		ck_assert_int_eq(
+		    replay_one(JOURNAL_TIME, body, sizeof(body)), times[i].reason);
+	}
+}
+END_TEST
+
+/* What REG says of a session is what a snapshot will say of it. */
+static enum reason
+replay_session(const char *name, uint64_t serial, pid_t pid)
+{
+	struct journal *j = journal_new();
+	struct effects effects = { .journal = j };
+	static const uint8_t sid[MESSAGE_SID_BYTES] = { 1 };
+	struct journal_reader r = { 0 };
+	struct journal_record record;
+	enum reason reason;
+
+	effect_session(&effects, &(struct session_saved){ .sid = sid,
+				     .serial = serial,
+				     .pid = pid,
+				     .name = wire_text(name),
+				     .wish = wire_text(""),
+				     .library = wire_text("") });
+	r.bytes = journal_bytes(j, &r.n);
+	while (journal_next(&r, &record) && record.type != JOURNAL_REG)
+		;
+	fresh = twin_empty(x);
+	reason = replay_one(record.type, record.body, record.bytes);
+	talk_free(fresh);
+	fresh = NULL;
+	journal_free(j);
+	return reason;
+}
+
+START_TEST(a_session_that_no_snapshot_would_be_read_with_is_refused)
+{
+	char longest[NAMES_WORKER_BYTES + 2];
+
+	memset(longest, 'n', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	ck_assert_int_eq(replay_session("a", 1, 7), REASON_NONE);
+	ck_assert_int_eq(replay_session("\xb2", 1, 7), REASON_MESSAGE);
+	ck_assert_int_eq(replay_session(longest, 1, 7), REASON_MESSAGE);
+	ck_assert_int_eq(replay_session(longest + 1, 1, 7), REASON_NONE);
+	ck_assert_int_eq(replay_session("a", 0, 7), REASON_MESSAGE);
+	ck_assert_int_eq(replay_session("a", UINT64_MAX, 7), REASON_MESSAGE);
+	ck_assert_int_eq(replay_session("a", 1, -7), REASON_MESSAGE);
+}
+END_TEST
+
+/* Else the daemon would not start until somebody took the file away. */
+START_TEST(a_command_that_is_no_JSON_is_no_want_of_memory)
+{
+	static const char *const none[] = { "{", "{\"command\":\"a\x01\"}",
+		"{\"command\"\"remove\"}" };
+
+	fresh = twin_empty(x);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		uint8_t bytes[100];
+		struct wire_writer w;
+
+		wire_writer_init(&w, bytes, sizeof(bytes));
+		message_put_admin(&w, wire_text(none[i]));
+		ck_assert_int_eq(replay_one(JOURNAL_ADMIN, bytes, w.bytes), REASON_JSON);
+	}
+}
+END_TEST
+
 START_TEST(a_head_sets_the_clock_and_must_be_of_the_state)
 {
 	struct journal_head head = { .store = TALK_STORE,
@@ -184,6 +270,9 @@ main(void)
 	ADD(a_request_of_another_state_is_refused);
 	ADD(a_body_that_is_cut_is_refused);
 	ADD(an_unknown_type_is_refused);
+	ADD(a_time_that_no_clock_says_is_refused);
+	ADD(a_session_that_no_snapshot_would_be_read_with_is_refused);
+	ADD(a_command_that_is_no_JSON_is_no_want_of_memory);
 	ADD(a_head_sets_the_clock_and_must_be_of_the_state);
 	suite_add_tcase(suite, c);
 	return suite_run(suite);

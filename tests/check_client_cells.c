@@ -144,7 +144,7 @@ START_TEST(a_counter_that_overflows_stays_finite)
 
 	dynm_counter_add(c, DBL_MAX);
 	dynm_counter_add(c, DBL_MAX);
-	ck_assert_double_eq(counter(c), DBL_MAX);
+	ck_assert_double_eq(counter(c), MESSAGE_VALUE_MAX);
 }
 END_TEST
 
@@ -305,7 +305,7 @@ START_TEST(a_value_that_equals_a_bound_is_in_its_bucket)
 	dynm_histogram h =
 	    dynm_histogram_create(at, "h", "", DYNM_BUCKETS(-1, 0, 0.1, 1, 10));
 	static const double values[] = { -2, -1, -0.5, -0.0, 0, 0.1, 0.100001, 10, 10.5,
-		1e300 };
+		1e290 };
 	static const double expected[] = { 2, 3, 1, 1, 1, 2 };
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
@@ -313,7 +313,7 @@ START_TEST(a_value_that_equals_a_bound_is_in_its_bucket)
 	for (size_t i = 0; i < 6; i++)
 		ck_assert_double_eq(bucket(h, i), expected[i]);
 	ck_assert_double_eq(
-	    bucket(h, 6), -2 - 1 - 0.5 + 0.1 + 0.100001 + 10 + 10.5 + 1e300);
+	    bucket(h, 6), -2 - 1 - 0.5 + 0.1 + 0.100001 + 10 + 10.5 + 1e290);
 }
 END_TEST
 

@@ -251,6 +251,10 @@ static const struct {
 	{ "{\"http\": 8081}", NULL,
 	    ":1: http: an object with keys is expected, like {\"host\": ...}" },
 	{ "{\"http\": []}", NULL, "http: an object with keys is expected" },
+	/* Nobody's bytes begin a line of their own in what is said. */
+	{ "{\"naming\": \"a\\nerror: b\"}", NULL, "naming: \"a?error: b\" is not one" },
+	{ "{\"a\\u001b[31m\": 1}", NULL, "a?[31m: there is no such key" },
+	{ NULL, "DYN_SYSTEM_PORT=1\n2", "\"1?2\" is not a whole number" },
 	{ "{\"naming\": \"dynamo\"}", NULL,
 	    "naming: \"dynamo\" is not one of its words: seed or component" },
 	{ "{\"naming\": {}}", NULL, "naming: a text is expected, not an object" },

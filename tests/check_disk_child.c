@@ -17,7 +17,7 @@ must_hold(const char *name, const char *text)
 {
 	struct strbuf out = STRBUF_EMPTY;
 
-	ck_assert_int_eq(d->read(d->arg, DISK_STATE, name, &out), 0);
+	ck_assert_int_eq(d->read(d->arg, DISK_STATE, name, 0, 100, &out), 0);
 	ck_assert_str_eq(out.at, text);
 	ck_assert_uint_eq(out.bytes, strlen(text));
 	strbuf_free(&out);

@@ -2,87 +2,49 @@
 /* The workers' socket, turn by turn: whose requests are read when, and when replies go.
  */
 #include <errno.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "ingest_parts.h"
-#include "sp.h"
+#include "ingest_rig.h"
 #include "suite.h"
-#include "talk.h"
 
 #define ADD_ONE	    "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}"
 #define FRAME_BYTES (SP_FRAME_BYTES + 4 + sizeof(ADD_ONE) - 1)
 
-static struct talk *t;
-static struct event_base *base;
-static struct turn now;
-static struct ingest *in;
-static struct sockaddr_un address = { .sun_family = AF_UNIX };
-static socklen_t address_bytes;
+static struct ingest_rig r;
 
 static void
 set_up(void)
 {
-	struct ingest_options options = { .connections = 10,
-		.handshake_ms = 10000,
-		.frame_ms = 10000,
-		.message_bytes = 1 << 20 };
+	struct ingest_options options = ingest_rig_options();
 
-	t = talk_new(NULL, NULL);
-	base = event_base_new();
-	options.listen = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	/* The kernel chooses a name that is no file. */
-	ck_assert_int_eq(
-	    bind(options.listen, (struct sockaddr *)&address, sizeof(address.sun_family)),
-	    0);
-	address_bytes = sizeof(address);
-	ck_assert_int_eq(
-	    getsockname(options.listen, (struct sockaddr *)&address, &address_bytes), 0);
-	ck_assert_int_eq(listen(options.listen, 10), 0);
-	in = ingest_new(&options, base, &now, t->apply, t->self, t->log);
-	ck_assert_ptr_nonnull(in);
+	ingest_rig_start(&r, &options);
 }
 
 static void
 tear_down(void)
 {
-	ingest_free(in);
-	event_base_free(base);
-	talk_free(t);
-	memset(&address, 0, sizeof(address));
-	address.sun_family = AF_UNIX;
+	ingest_rig_stop(&r);
 }
 
 /* What comes is read; replies wait. */
 static void
 read_what_comes(void)
 {
-	event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	ingest_rig_pass(&r);
+	ingest_turn(r.in);
 }
 
 static void
 turn(void)
 {
-	read_what_comes();
-	ingest_release(in);
-	turn_end(&now);
+	ingest_rig_turn(&r);
 }
 
 /* A peer with its handshake done. */
 static int
 join(void)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	uint8_t header[SP_HEADER_BYTES];
-
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
-	sp_put_header(header, SP_REQ);
-	ck_assert_int_eq(write(fd, header, sizeof(header)), sizeof(header));
-	turn();
-	turn();
-	ck_assert_int_eq(read(fd, header, sizeof(header)), sizeof(header));
-	return fd;
+	return ingest_rig_join(&r, SP_REQ);
 }
 
 /* A number that was there before would make it a repetition. */
@@ -118,7 +80,7 @@ START_TEST(a_reply_goes_at_the_end_of_the_turn_and_not_before)
 	ck_assert(ask(fd));
 	read_what_comes();
 	ck_assert(!has_reply(fd));
-	ingest_release(in);
+	ingest_release(r.in);
 	ck_assert(has_reply(fd));
 	close(fd);
 }
@@ -128,16 +90,16 @@ START_TEST(what_is_sent_while_nothing_is_read_is_answered_afterwards)
 {
 	int before = join(), after;
 
-	ingest_hold(in, true);
+	ingest_hold(r.in, true);
 	ck_assert(ask(before));
 	for (int i = 0; i < 3; i++)
 		turn();
 	ck_assert(!has_reply(before));
 	/* The loop has nothing to do: it would wait. */
-	ck_assert_uint_eq(now.began_ns, 0);
+	ck_assert_uint_eq(r.now.began_ns, 0);
 	read_what_comes();
-	ck_assert_uint_eq(now.began_ns, 0);
-	ingest_hold(in, false);
+	ck_assert_uint_eq(r.now.began_ns, 0);
+	ingest_hold(r.in, false);
 	turn();
 	ck_assert(has_reply(before));
 	after = join();
@@ -151,24 +113,22 @@ END_TEST
 
 START_TEST(a_peer_is_not_late_with_what_nobody_reads)
 {
-	struct ingest_options options = {
-		.connections = 10, .handshake_ms = 1, .frame_ms = 1
-	};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct ingest_options options = r.in->options;
+	int fd = ingest_rig_connect(&r);
 	uint8_t header[SP_HEADER_BYTES];
 	uint64_t began_ns = turn_clock_ns();
 
-	ingest_set_options(in, &options);
-	ingest_hold(in, true);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
+	options.handshake_ms = options.frame_ms = 1;
+	ingest_set_options(r.in, &options);
+	ingest_hold(r.in, true);
 	sp_put_header(header, SP_REQ);
 	ck_assert_int_eq(write(fd, header, sizeof(header)), sizeof(header));
 	turn();
-	ck_assert_uint_eq(in->connections, 1);
+	ck_assert_uint_eq(r.in->connections, 1);
 	/* Many times as long as it has. */
 	while (turn_clock_ns() - began_ns < 50000000U)
 		turn();
-	ingest_hold(in, false);
+	ingest_hold(r.in, false);
 	turn();
 	ck_assert_int_eq(read(fd, header, sizeof(header)), sizeof(header));
 	close(fd);
@@ -194,9 +154,101 @@ START_TEST(a_flood_of_one_keeps_no_other_waiting)
 		turns++;
 	}
 	/* It was not the flood's end that was waited for. */
-	ck_assert_int_lt(atoi(strstr(talk_page(t, ""), "\ndynamo_n ") + 10), MOST / 2);
+	ck_assert_int_lt(atoi(strstr(talk_page(r.t, ""), "\ndynamo_n ") + 10), MOST / 2);
 	close(flood);
 	close(other);
+}
+END_TEST
+
+START_TEST(what_takes_long_is_left_for_later_turns)
+{
+	enum { MOST = 500 };
+	static uint8_t requests[MOST][FRAME_BYTES];
+	int fd = join();
+	struct connection *c = TAILQ_FIRST(&r.in->open);
+	unsigned visits = 0;
+
+	for (int i = 0; i < MOST; i++)
+		put_request(requests[i], (uint32_t)i);
+	/* It is read at once, but not all of it is taken in the time of a visit. */
+	ck_assert_int_eq(send(fd, requests, sizeof(requests), MSG_NOSIGNAL),
+	    (ssize_t)sizeof(requests));
+	ingest_rig_pass(&r);
+	ck_assert(c->unseen);
+	ck_assert(c->is_waiting);
+	ck_assert(!c->deadline_is_set);
+	while (c->unseen) {
+		turn();
+		visits++;
+	}
+	ck_assert_uint_gt(visits, 0);
+	turn();
+	ck_assert_int_eq(atoi(strstr(talk_page(r.t, ""), "\ndynamo_n ") + 10), (int)MOST);
+	close(fd);
+}
+END_TEST
+
+/* A turn in which nobody who waits is visited. */
+static void
+pass_and_reply(void)
+{
+	ingest_rig_pass(&r);
+	ingest_release(r.in);
+	turn_end(&r.now);
+}
+
+START_TEST(who_had_much_of_the_time_waits_for_the_others)
+{
+	int heavy = join(), light = join();
+	struct connection *c = TAILQ_FIRST(&r.in->open);
+
+	c->used_ns = 1000000000;
+	c->used_at_ns = turn_clock_ns();
+	ck_assert(ask(heavy));
+	ck_assert(ask(light));
+	for (int i = 0; i < 4; i++)
+		pass_and_reply();
+	ck_assert(has_reply(light));
+	ck_assert(!has_reply(heavy));
+	ingest_turn(r.in);
+	ingest_release(r.in);
+	ck_assert(has_reply(heavy));
+	/* It is forgotten with time. */
+	c->used_at_ns -= 60000000000U;
+	ck_assert(ask(heavy));
+	for (int i = 0; i < 4; i++)
+		pass_and_reply();
+	ck_assert(has_reply(heavy));
+	close(heavy);
+	close(light);
+}
+END_TEST
+
+START_TEST(the_loop_does_not_wait_while_somebody_waits_for_its_turn)
+{
+	int heavy = join();
+	struct connection *c = TAILQ_FIRST(&r.in->open);
+
+	ck_assert(ask(heavy));
+	turn();
+	ck_assert(has_reply(heavy));
+	c->unseen = true;
+	ingest_wait(c);
+	ingest_wait(c);
+	ck_assert(ingest_is_behind(r.in));
+	/* Held: nothing happens, and the loop has nothing to do. */
+	ingest_hold(r.in, true);
+	ingest_turn(r.in);
+	turn_end(&r.now);
+	ingest_rig_pass(&r);
+	ck_assert_uint_eq(r.now.began_ns, 0);
+	ck_assert(ingest_is_behind(r.in));
+	ingest_hold(r.in, false);
+	ingest_rig_pass(&r);
+	ck_assert_uint_ne(r.now.began_ns, 0);
+	turn();
+	ck_assert(!ingest_is_behind(r.in));
+	close(heavy);
 }
 END_TEST
 
@@ -215,25 +267,29 @@ read_all(int fd)
 
 START_TEST(a_peer_whose_replies_the_socket_takes_all_at_once_is_read_on)
 {
-	enum { REQUESTS = 2000, MOST_TURNS = 100, ONE = 64 };
+	enum { REQUESTS = 2000, MOST_TURNS = 2000, ONE = 64 };
 	static uint8_t requests[REQUESTS * ONE];
+	struct ingest_options options = r.in->options;
 	int fd = join(), room = 16 << 20;
 	size_t one, page, bytes = 0;
 	struct wire_writer w;
 	char json[1200];
 
 	/* So much is for the administrator only, and not for one of a container. */
-	if (setsockopt(in->first->stream.fd, SOL_SOCKET, SO_SNDBUFFORCE, &room,
-		sizeof(room)) != 0) {
+	if (setsockopt(TAILQ_FIRST(&r.in->open)->stream.fd, SOL_SOCKET, SO_SNDBUFFORCE,
+		&room, sizeof(room)) != 0) {
 		ck_assert_int_eq(errno, EPERM);
 		close(fd);
 		return;
 	}
+	/* So that one is full before its time is over. */
+	options.queue_bytes = 4096;
+	ingest_set_options(r.in, &options);
 	snprintf(json, sizeof(json),
 	    "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"help\":\"%01000d\"}]}",
 	    7);
-	ck_assert_str_eq(talk_json(t, json), "{\"ok\":true}");
-	page = strlen(talk_page(t, ""));
+	ck_assert_str_eq(talk_json(r.t, json), "{\"ok\":true}");
+	page = strlen(talk_page(r.t, ""));
 	wire_writer_init(&w, requests + SP_FRAME_BYTES + 4, ONE);
 	message_put_expose(&w, &(struct message_level){ 0 });
 	one = SP_FRAME_BYTES + 4 + w.bytes;
@@ -268,6 +324,9 @@ main(void)
 	tcase_add_test(c, what_is_sent_while_nothing_is_read_is_answered_afterwards);
 	tcase_add_test(c, a_peer_is_not_late_with_what_nobody_reads);
 	tcase_add_test(c, a_flood_of_one_keeps_no_other_waiting);
+	tcase_add_test(c, what_takes_long_is_left_for_later_turns);
+	tcase_add_test(c, who_had_much_of_the_time_waits_for_the_others);
+	tcase_add_test(c, the_loop_does_not_wait_while_somebody_waits_for_its_turn);
 	tcase_add_test(c, a_peer_whose_replies_the_socket_takes_all_at_once_is_read_on);
 	suite_add_tcase(suite, c);
 	return suite_run(suite);

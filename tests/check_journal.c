@@ -300,6 +300,59 @@ START_TEST(a_length_past_the_end_is_refused)
 }
 END_TEST
 
+/* ---- As much as is worth reading ------------------------------------------- */
+
+static bool
+skim(size_t n, size_t *ret_passed)
+{
+	uint8_t *copy = exactly(file.at, n);
+	struct journal_reader r = { .bytes = copy, .n = n };
+	bool more = journal_skim(&r);
+
+	*ret_passed = r.good;
+	free(copy);
+	return more;
+}
+
+START_TEST(whatever_is_cut_of_records_may_have_more_behind_it)
+{
+	size_t passed;
+
+	journal_put_head(&file, &head);
+	journal_put_seal(&file);
+	for (size_t n = 0; n <= file.bytes; n++)
+		ck_assert(skim(n, &passed));
+	ck_assert_uint_eq(passed, file.bytes);
+}
+END_TEST
+
+START_TEST(what_was_never_written_has_no_records_behind_it)
+{
+	static const uint8_t hole[64];
+	size_t records, passed;
+
+	journal_put_head(&file, &head);
+	records = file.bytes;
+	strbuf_add(&file, hole, sizeof(hole));
+	ck_assert(!skim(file.bytes, &passed));
+	ck_assert_uint_eq(passed, records);
+}
+END_TEST
+
+START_TEST(a_length_that_no_record_has_ends_it)
+{
+	uint8_t frame[JOURNAL_FRAME_BYTES] = { 0 };
+	size_t passed;
+
+	frame[JOURNAL_FRAME_BYTES - 1] = JOURNAL_UPDATE;
+	wire_store_u32(frame, JOURNAL_RECORD_MOST);
+	strbuf_add(&file, frame, sizeof(frame));
+	ck_assert(skim(file.bytes, &passed));
+	wire_store_u32((uint8_t *)file.at, JOURNAL_RECORD_MOST + 1);
+	ck_assert(!skim(file.bytes, &passed));
+}
+END_TEST
+
 /* ---- Heads ---------------------------------------------------------------- */
 
 /* The body of a head as it is written. */
@@ -426,6 +479,9 @@ main(void)
 	tcase_add_loop_test(c, a_length_past_the_end_is_refused, 0,
 	    (int)(sizeof(lengths) / sizeof(lengths[0])));
 	ADD(what_is_no_state_at_all_is_refused);
+	ADD(whatever_is_cut_of_records_may_have_more_behind_it);
+	ADD(what_was_never_written_has_no_records_behind_it);
+	ADD(a_length_that_no_record_has_ends_it);
 	suite_add_tcase(suite, c);
 
 	c = tcase_create("heads");

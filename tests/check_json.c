@@ -353,6 +353,48 @@ START_TEST(nesting_does_not_go_deeper_than_the_stack)
 }
 END_TEST
 
+/* What is between the brackets, again and again: each is refused for the memory that it
+ * would take. */
+static const char *const bombs[] = { "{},", "[],", "[[]],", "{\"\":{}}," };
+
+/* 64 KiB of a metric's or a message's parts, between head and tail. */
+static enum reason
+read_many(const char *head, const char *unit, const char *tail)
+{
+	static char text[65536];
+	size_t n = (size_t)snprintf(text, sizeof(text), "%s", head);
+
+	while (n + strlen(unit) + strlen(tail) < sizeof(text))
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", unit);
+	n--; /* the last comma */
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", tail);
+	return read_message(text, n);
+}
+
+START_TEST(a_message_that_explodes_in_memory_is_refused)
+{
+	ck_assert_int_eq(read_many("{\"metrics\":[", bombs[_i], "]}"), REASON_LIMIT);
+	ck_assert_ptr_nonnull(strstr(refusal.text, "more than 32 times its 655"));
+}
+END_TEST
+
+START_TEST(real_messages_do_not_explode)
+{
+	ck_assert_int_eq(
+	    read_many("{\"metrics\":[", "{\"name\":\"c\",\"type\":\"counter\"},", "]}"),
+	    REASON_NONE);
+	ck_assert_int_eq(
+	    read_many("{\"metrics\":[",
+		"{\"name\":\"c\",\"type\":\"gauge\",\"labels\":{\"a\":\"\"}},", "]}"),
+	    REASON_NONE);
+	ck_assert_int_eq(
+	    read_many(
+		"{\"metrics\":[{\"name\":\"h\",\"type\":\"histogram\",\"observe\":[",
+		"1,", "]}]}"),
+	    REASON_NONE);
+}
+END_TEST
+
 START_TEST(no_part_of_a_message_is_a_message)
 {
 	static const char whole[] =
@@ -430,6 +472,9 @@ main(void)
 	    (int)(sizeof(metrics) / sizeof(metrics[0])));
 	tcase_add_test(c, more_labels_than_a_message_can_have_are_refused);
 	tcase_add_test(c, nesting_does_not_go_deeper_than_the_stack);
+	tcase_add_loop_test(c, a_message_that_explodes_in_memory_is_refused, 0,
+	    (int)(sizeof(bombs) / sizeof(bombs[0])));
+	tcase_add_test(c, real_messages_do_not_explode);
 	tcase_add_test(c, no_part_of_a_message_is_a_message);
 	tcase_add_test(c, sentences_show_no_byte_that_is_not_printable);
 	tcase_add_test(c, every_allocation_refused_is_memory_and_nothing_else);

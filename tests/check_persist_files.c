@@ -236,6 +236,34 @@ START_TEST(one_that_cannot_be_read_is_not_removed)
 }
 END_TEST
 
+static const int passing[] = { EMFILE, ENFILE, ENOMEM };
+
+/* It says nothing of the files. */
+START_TEST(without_descriptors_or_memory_a_start_fails_and_nothing_is_set_aside)
+{
+	house_leave_a_state(&h);
+	h.error_of[_i < 3 ? HOUSE_READ : HOUSE_LIST] = passing[_i % 3];
+	ck_assert_int_ne(house_try(&h), 0);
+	ck_assert_msg(strstr(h.started, passing[_i % 3] == ENOMEM
+					    ? "memory is out"
+					    : "cannot be read: Too many open files"),
+	    "%s", h.started);
+	h.error_of[HOUSE_READ] = h.error_of[HOUSE_LIST] = 0;
+	house_start(&h);
+	house_is_exact(&h);
+	must_have_set_aside(0);
+}
+END_TEST
+
+START_TEST(a_file_that_somebody_else_put_there_is_said_to_be_theirs)
+{
+	house_leave_a_state(&h);
+	h.error_of[HOUSE_READ] = EPERM;
+	house_start(&h);
+	ck_assert(house_logged(&h, "snapshot: it is another user's: it is set aside"));
+}
+END_TEST
+
 START_TEST(a_record_that_does_not_fit_ends_a_journal_and_a_copy_is_kept)
 {
 	static const uint8_t nobody[9] = { 200 };
@@ -275,7 +303,11 @@ START_TEST(a_head_with_generations_that_cannot_be_is_damaged)
 	static const struct journal_head heads[] = { { .store = 1 },
 		{ .store = 1, .generation = 1ULL << 63 },
 		{ .store = 1, .generation = UINT64_MAX },
-		{ .store = 1, .generation = 2, .first = 3 } };
+		{ .store = 1, .generation = 2, .first = 3 },
+		{ .store = 1, .generation = 2, .first = 1, .clock_ms = 1ULL << 49 },
+		{ .store = 1, .generation = 2, .first = 1, .unix_ms = UINT64_MAX },
+		{ .store = 1, .generation = 2, .first = 1, .offset_ms = INT64_MAX },
+		{ .store = 1, .generation = 2, .first = 1, .offset_ms = INT64_MIN } };
 
 	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
 		struct strbuf text = STRBUF_EMPTY;
@@ -310,11 +342,38 @@ START_TEST(a_journal_under_another_name_is_not_used)
 }
 END_TEST
 
+START_TEST(many_are_set_aside_under_names_of_their_own_with_a_few_words)
+{
+	enum { FIRST = 100, MANY = 60 };
+	struct house_copy before;
+	char name[64];
+	unsigned lines = 0;
+
+	for (int i = FIRST; i < FIRST + MANY; i++) {
+		snprintf(name, sizeof(name), "journal.%d", i);
+		house_put(&h, DISK_RUNTIME, name, "x", 1);
+	}
+	house_put(&h, DISK_RUNTIME, "journal.120.bad-3", "before", 6);
+	house_start(&h);
+	must_have_set_aside(MANY);
+	ck_assert_uint_eq(house_files(&h, DISK_RUNTIME, "journal.1"), MANY + 2);
+	house_copy(&h, DISK_RUNTIME, "journal.120.bad-3", &before);
+	ck_assert_mem_eq(before.at, "before", 6);
+	ck_assert(house_has(&h, DISK_RUNTIME, "journal.159.bad-4"));
+	for (const char *at = h.talk->logged.at; (at = strstr(at, "is set aside")); at++)
+		lines++;
+	ck_assert_uint_le(lines, 20);
+	ck_assert(house_logged(&h, "others are only counted from now on"));
+}
+END_TEST
+
 START_TEST(other_files_are_left_alone)
 {
 	static const char *const names[] = { "journal.", "journal.01", "journal.1x",
 		"journal.-1", "journal", "http.port", "journal.0",
 		"journal.99999999999999999999999", "snapshot.old" };
+	static const char *const others[] = { "tmp.aB3dE5fG7h", "tmp.", "tmp.1", "tmp.1.",
+		"tmp.1.2.3", "tmp.01.5", "tmp.1.2 ", "tmp.x.1" };
 
 	house_start(&h);
 	house_count(&h, 1);
@@ -322,6 +381,10 @@ START_TEST(other_files_are_left_alone)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		house_put(&h, DISK_RUNTIME, names[i], "x", 1);
 	house_put(&h, DISK_STATE, "snapshot.old", "x", 1);
+	/* mktemp makes such; those that are ours have two numbers. */
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		house_put(&h, DISK_STATE, others[i], "x", 1);
+	house_put(&h, DISK_STATE, "tmp.3.1234", "x", 1);
 	house_start(&h);
 	house_is_exact(&h);
 	must_have_set_aside(0);
@@ -329,6 +392,9 @@ START_TEST(other_files_are_left_alone)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		ck_assert(house_has(&h, DISK_RUNTIME, names[i]));
 	ck_assert(house_has(&h, DISK_STATE, "snapshot.old"));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		ck_assert_msg(house_has(&h, DISK_STATE, others[i]), "%s", others[i]);
+	ck_assert(!house_has(&h, DISK_STATE, "tmp.3.1234"));
 }
 END_TEST
 
@@ -350,9 +416,13 @@ main(void)
 	tcase_add_test(c, journals_of_another_state_are_set_aside);
 	tcase_add_test(c, of_the_journals_that_the_snapshot_has_only_those_are_removed);
 	tcase_add_test(c, one_that_cannot_be_read_is_not_removed);
+	tcase_add_loop_test(c,
+	    without_descriptors_or_memory_a_start_fails_and_nothing_is_set_aside, 0, 6);
+	tcase_add_test(c, a_file_that_somebody_else_put_there_is_said_to_be_theirs);
 	tcase_add_test(c, a_record_that_does_not_fit_ends_a_journal_and_a_copy_is_kept);
 	tcase_add_test(c, a_head_with_generations_that_cannot_be_is_damaged);
 	tcase_add_test(c, a_journal_under_another_name_is_not_used);
+	tcase_add_test(c, many_are_set_aside_under_names_of_their_own_with_a_few_words);
 	tcase_add_test(c, other_files_are_left_alone);
 	suite_add_tcase(suite, c);
 	return suite_run(suite);

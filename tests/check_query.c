@@ -67,6 +67,7 @@ static const struct good {
 	{ "name%5B%5D=x&name[]=y", " x y" },
 	{ "name[]=", " " },
 	{ "name=x&Namespace=n&other=%", "" },
+	{ "name[]%00=x&namespace%00y=n&%00=z", "" },
 	{ "name[]=x&namespace=n&name[]=y", "/n x y" },
 };
 

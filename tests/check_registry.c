@@ -74,6 +74,45 @@ START_TEST(counters_of_workers_add_up_and_stay_when_they_die)
 }
 END_TEST
 
+START_TEST(what_workers_count_never_becomes_infinite)
+{
+	static const double bound = 1;
+	static const struct talk_metric h = { .id = 1,
+		.kind = MESSAGE_HISTOGRAM,
+		.level = "",
+		.name = "h",
+		.n_bounds = 1,
+		.bounds = &bound };
+	static const struct talk_metric c = {
+		.kind = MESSAGE_COUNTER, .level = "", .name = "c"
+	};
+	const double most[] = { MESSAGE_VALUE_MAX, MESSAGE_VALUE_MAX, MESSAGE_VALUE_MAX,
+		-MESSAGE_VALUE_MAX };
+
+	talk_json(t, "{\"metrics\":[{\"name\":\"c\",\"type\":\"counter\",\"inc\":"
+		     "1.7976931348623157e308}]}");
+	for (int i = 0; i < 100; i++) {
+		struct talk_worker *w = talk_worker(t, 1000 + i);
+
+		talk_hello(w, "");
+		talk_define(w, &c, "", 0);
+		talk_define(w, &h, "", 1);
+		ck_assert_int_eq(talk_update(w, 0, 4, most), MESSAGE_ACK);
+		ck_assert_int_eq(
+		    talk_set(w, 0, 1.01 * MESSAGE_VALUE_MAX), MESSAGE_REFUSED);
+		ck_assert_int_eq(
+		    talk_set(w, 2, 1.01 * MESSAGE_VALUE_MAX), MESSAGE_REFUSED);
+		ck_assert_int_eq(
+		    talk_set(w, 3, -1.01 * MESSAGE_VALUE_MAX), MESSAGE_REFUSED);
+	}
+	ck_assert_ptr_nonnull(
+	    strstr(talk_page(t, ""), "dynamo_c 1.7976931348623157e+308\n"));
+	ck_assert_ptr_null(strstr(t->page.at, "Inf\n"));
+	ck_assert_ptr_null(strstr(t->page.at, " +Inf"));
+	ck_assert_ptr_null(strstr(t->page.at, "NaN"));
+}
+END_TEST
+
 START_TEST(a_counter_never_goes_down)
 {
 	talk_define(a, &counter, "", 0);
@@ -644,6 +683,7 @@ main(void)
 	tcase_add_test(c, the_sample_of_the_guide_comes_out_byte_for_byte);
 	tcase_add_test(c, a_counter_is_on_the_page_as_soon_as_it_exists);
 	tcase_add_test(c, counters_of_workers_add_up_and_stay_when_they_die);
+	tcase_add_test(c, what_workers_count_never_becomes_infinite);
 	tcase_add_test(c, a_counter_never_goes_down);
 	tcase_add_test(c, a_refused_update_changes_nothing_at_all);
 	tcase_add_test(c, a_histogram_prints_cumulative_buckets_and_derives_its_count);

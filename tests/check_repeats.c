@@ -145,7 +145,7 @@ keep(const struct repeats_key *key, uint64_t until_ms, const char *answer)
 	struct wire_text text = wire_text(answer ? answer : "");
 	uint32_t number;
 
-	ck_assert(repeats_take(r, key, &number));
+	ck_assert(repeats_take(r, 1000, key, &number));
 	repeats_keep(r, number, until_ms, answer ? &text : NULL);
 	return number;
 }
@@ -237,7 +237,7 @@ START_TEST(a_key_that_is_given_back_was_never_there)
 	struct repeats_key key = by_id(1, "a", "{}");
 	uint32_t number;
 
-	ck_assert(repeats_take(r, &key, &number));
+	ck_assert(repeats_take(r, 1000, &key, &number));
 	repeats_drop(r, number);
 	ck_assert_uint_eq(repeats_find(r, &key), 0);
 	ck_assert_uint_eq(repeats_count(r), 0);
@@ -307,7 +307,7 @@ START_TEST(without_memory_nothing_is_kept_and_nothing_breaks)
 			continue;
 		}
 		key = repeats_key_of_id(one, 1, wire_text("a"), "", 0);
-		if (repeats_take(one, &key, &number)) {
+		if (repeats_take(one, 1000, &key, &number)) {
 			repeats_keep(one, number, 1000, &text);
 			ck_assert_uint_eq(repeats_find(one, &key), number);
 		} else {
@@ -316,7 +316,7 @@ START_TEST(without_memory_nothing_is_kept_and_nothing_breaks)
 		}
 		failing_end();
 		if (repeats_count(one) == 0)
-			ck_assert(repeats_take(one, &key, &number));
+			ck_assert(repeats_take(one, 1000, &key, &number));
 		repeats_free(one);
 	}
 }

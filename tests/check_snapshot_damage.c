@@ -343,6 +343,66 @@ START_TEST(items_that_say_anything_are_loaded_whole_or_not_at_all)
 }
 END_TEST
 
+/* Before memory is taken for so many. */
+START_TEST(more_items_than_the_bytes_can_have_are_damage)
+{
+	static const uint32_t counts[] = { UINT32_MAX, UINT32_MAX / 2, 1U << 30 };
+	struct strbuf file = STRBUF_EMPTY;
+	struct pieces p = { .n = 0 };
+
+	make_file(1, 200, &file);
+	for (size_t kind = 1; kind < ITEM_END; kind++) {
+		uint8_t *end;
+
+		take_apart(&file, &p);
+		end = (uint8_t *)p.body[p.n - 1].at;
+		wire_store_u32(end + 4 * (kind - 1), counts[kind % 3]);
+		ck_assert_int_eq(try_pieces(&p), SNAPSHOT_DAMAGED);
+	}
+	for (size_t i = 0; i < RECORDS; i++)
+		strbuf_free(&p.body[i]);
+	strbuf_free(&file);
+}
+END_TEST
+
+static const struct talk_metric counts = {
+	.kind = MESSAGE_COUNTER, .level = "", .name = "c"
+};
+
+/* A counter of a worker as a file would have it that somebody wrote. */
+static enum snapshot_verdict
+with_counts(double total, double counted)
+{
+	struct talk *t = talk_new(NULL, NULL), *into = talk_new(NULL, NULL);
+	struct talk_worker *w = talk_worker(t, 7);
+	struct strbuf file = STRBUF_EMPTY;
+	enum snapshot_verdict verdict;
+
+	talk_hello(w, "w");
+	talk_define(w, &counts, "", 0);
+	*registry_series_totals(t->registry, 1) = total;
+	t->apply->sessions.first->column->old[0] = wire_bits(counted);
+	life_save(t, &file);
+	verdict = read_into(into, file.at, file.bytes);
+	if (verdict != SNAPSHOT_OK)
+		must_be_empty(into);
+	strbuf_free(&file);
+	talk_free(into);
+	talk_free(t);
+	return verdict;
+}
+
+START_TEST(counts_that_cannot_be_are_damage)
+{
+	ck_assert_int_eq(with_counts(5, 3), SNAPSHOT_OK);
+	ck_assert_int_eq(with_counts(0, 0), SNAPSHOT_OK);
+	ck_assert_int_eq(with_counts(-0.5, 0), SNAPSHOT_DAMAGED);
+	ck_assert_int_eq(with_counts(5, -1), SNAPSHOT_DAMAGED);
+	ck_assert_int_eq(with_counts((double)NAN, 0), SNAPSHOT_DAMAGED);
+	ck_assert_int_eq(with_counts(5, (double)NAN), SNAPSHOT_DAMAGED);
+}
+END_TEST
+
 /* ---- Memory, and the other side ---------------------------------------------------- */
 
 START_TEST(a_state_without_memory_is_said_to_be)
@@ -453,6 +513,8 @@ main(void)
 	tcase_add_test(all, a_file_with_more_behind_its_end_is_damaged);
 	tcase_add_test(all, a_file_of_another_kind_or_format_is_told_apart);
 	tcase_add_test(all, items_that_say_anything_are_loaded_whole_or_not_at_all);
+	tcase_add_test(all, more_items_than_the_bytes_can_have_are_damage);
+	tcase_add_test(all, counts_that_cannot_be_are_damage);
 	tcase_add_test(all, a_state_without_memory_is_said_to_be);
 	tcase_add_test(all, writing_without_memory_is_ENOMEM_and_changes_nothing);
 	tcase_add_test(all, what_the_file_says_ends_the_writing);

@@ -43,6 +43,16 @@ START_TEST(json_strings_are_escaped)
 }
 END_TEST
 
+START_TEST(what_drives_a_terminal_is_escaped_in_json)
+{
+	struct strbuf s = STRBUF_EMPTY;
+
+	strbuf_add_json(&s, wire_text("\x1b[2J\x7f\xc2\x80\xc2\x9b\xc2\xa0\xc2"));
+	ck_assert_str_eq(s.at, "\"\\u001b[2J\\u007f\\u0080\\u009b\xc2\xa0\xc2\"");
+	strbuf_free(&s);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -53,5 +63,6 @@ main(void)
 	tcase_add_test(c, text_grows_and_stays_whole);
 	tcase_add_test(c, an_impossible_length_fails_and_stays_failed);
 	tcase_add_test(c, json_strings_are_escaped);
+	tcase_add_test(c, what_drives_a_terminal_is_escaped_in_json);
 	return suite_run(s);
 }

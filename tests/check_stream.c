@@ -332,6 +332,63 @@ START_TEST(memory_is_given_back_when_there_is_nothing_in_it)
 }
 END_TEST
 
+START_TEST(what_it_holds_beyond_a_little_is_told)
+{
+	static uint8_t much[100000];
+	uint8_t head[13] = { 0 };
+	const struct stream_view parts[] = { { head, sizeof(head) },
+		{ much, sizeof(much) } };
+	size_t all = sizeof(head) + sizeof(much);
+
+	put_text("little");
+	ck_assert_uint_eq(stream_held(&s), 0);
+	ck_assert_int_eq(stream_release(&s), 0);
+	ck_assert_str_eq(got_text(), "little");
+	strbuf_free(&s.out);
+	/* Parts of a whole take no more than it needs. */
+	ck_assert(stream_put(&s, parts, 2));
+	ck_assert_uint_ge(stream_held(&s), all);
+	ck_assert_uint_le(stream_held(&s), all + 1);
+	while (stream_queued(&s) > 0) {
+		ck_assert_int_eq(stream_release(&s), 0);
+		while (read(peer, much, sizeof(much)) > 0)
+			ck_assert_int_eq(stream_send(&s), 0);
+	}
+	ck_assert_uint_eq(stream_held(&s), 0);
+}
+END_TEST
+
+START_TEST(the_rest_of_much_is_kept_in_little_memory)
+{
+	static uint8_t much[100000];
+	struct stream_view view = { much, sizeof(much) };
+
+	ck_assert(stream_keep(&s, view, 0));
+	ck_assert_uint_ge(stream_held(&s), sizeof(much));
+	much[0] = 7;
+	memcpy(s.in.at + sizeof(much) - 3, "end", 3);
+	ck_assert(stream_keep(&s, stream_kept(&s), sizeof(much) - 3));
+	ck_assert_uint_eq(stream_held(&s), 0);
+	ck_assert_uint_eq(stream_kept(&s).bytes, 3);
+	ck_assert_mem_eq(stream_kept(&s).at, "end", 3);
+}
+END_TEST
+
+START_TEST(the_rest_of_much_stays_where_it_is_without_memory)
+{
+	static uint8_t much[100000];
+	struct stream_view view = { much, sizeof(much) };
+
+	ck_assert(stream_keep(&s, view, 0));
+	memcpy(s.in.at + sizeof(much) - 3, "end", 3);
+	failing_after(0);
+	ck_assert(stream_keep(&s, stream_kept(&s), sizeof(much) - 3));
+	ck_assert(failing_end());
+	ck_assert_uint_eq(stream_kept(&s).bytes, 3);
+	ck_assert_mem_eq(stream_kept(&s).at, "end", 3);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -350,6 +407,9 @@ main(void)
 	tcase_add_test(c, a_peer_that_has_gone_is_told_and_raises_no_signal);
 	tcase_add_test(c, without_memory_it_is_said_and_nothing_is_made_up);
 	tcase_add_test(c, memory_is_given_back_when_there_is_nothing_in_it);
+	tcase_add_test(c, what_it_holds_beyond_a_little_is_told);
+	tcase_add_test(c, the_rest_of_much_is_kept_in_little_memory);
+	tcase_add_test(c, the_rest_of_much_stays_where_it_is_without_memory);
 	suite_add_tcase(suite, c);
 	return suite_run(suite);
 }

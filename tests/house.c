@@ -51,14 +51,15 @@ fake_list(void *arg, enum disk_place place,
 }
 
 static int
-fake_read(void *arg, enum disk_place place, const char *name, struct strbuf *ret)
+fake_read(void *arg, enum disk_place place, const char *name, uint64_t from, size_t most,
+    struct strbuf *ret)
 {
 	struct house *h = arg;
 	int error = count(h, HOUSE_READ);
 
 	if (place == DISK_RUNTIME && h->unreadable)
 		error = h->unreadable;
-	return error ? error : h->disk->ops.read(h->disk, place, name, ret);
+	return error ? error : h->disk->ops.read(h->disk, place, name, from, most, ret);
 }
 
 static int
@@ -215,7 +216,7 @@ house_make(struct house *h)
 	h->ops = (struct disk){ h, fake_open, fake_list, fake_read, fake_create,
 		fake_open_at, fake_write, fake_cut, fake_sync, fake_close, fake_rename,
 		fake_remove, fake_sync_folder, fake_spawn, fake_reap, fake_kill,
-		fake_child_sync, fake_child_end, NULL };
+		fake_child_sync, fake_child_end, NULL, NULL };
 	h->options = (struct persist_options){ .state_path = STATE,
 		.hold_ms = 5000,
 		.runtime_path = RUNTIME,

@@ -98,14 +98,20 @@ disk_list(void *arg, enum disk_place place,
 }
 
 static int
-disk_read(void *arg, enum disk_place place, const char *name, struct strbuf *ret)
+disk_read(void *arg, enum disk_place place, const char *name, uint64_t from, size_t most,
+    struct strbuf *ret)
 {
 	struct sim_disk *d = arg;
 	struct sim_name *n = find(&d->now[place], name);
 
 	if (n == NULL)
 		return ENOENT;
-	strbuf_add(ret, n->file->at ? (const void *)n->file->at : "", n->file->bytes);
+	if (from < n->file->bytes && n->file->bytes - from < most)
+		most = n->file->bytes - from;
+	if (from < n->file->bytes)
+		strbuf_add(ret, n->file->at + from, most);
+	else
+		strbuf_add(ret, "", 0);
 	return ret->failed ? ENOMEM : 0;
 }
 
@@ -473,7 +479,7 @@ sim_disk_new(uint64_t *random)
 	d->ops = (struct disk){ d, disk_open, disk_list, disk_read, disk_create,
 		disk_open_at, disk_write, disk_cut, disk_sync, disk_close, disk_rename,
 		disk_remove, disk_sync_folder, disk_spawn, disk_reap, disk_kill,
-		disk_child_sync, disk_child_end, NULL };
+		disk_child_sync, disk_child_end, NULL, NULL };
 	return d;
 }
 

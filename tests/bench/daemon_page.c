@@ -45,6 +45,13 @@ http_page_room_free(struct http_page_room *room)
 	free(room);
 }
 
+size_t
+http_page_room_bytes(const struct http_page_room *room)
+{
+	(void)room;
+	return 0;
+}
+
 struct http_page *
 http_page_new(struct http_page_room *room, const struct registry *registry,
     const struct self_metrics *self, const struct exposition_filter *filter, bool gzip)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 
+import lasting
 import plot
 import table
 
@@ -98,6 +99,7 @@ def blocks(content):
     if growth:
         made["growth machine"] = machine_text(
             max((curve["about"] for curve in growth.values()), key=lambda a: a["date"])) + "\n"
+    made.update(lasting.blocks(content, machine_text))
     return made
 
 
@@ -119,6 +121,8 @@ def files(docs):
     for name, curve in content.get("growth", {}).items():
         made[os.path.join(docs, "performance", name + ".svg")] = plot.svg(
             *PLOTS[name], curve["lines"])
+    for name, text in lasting.plots(content):
+        made[os.path.join(docs, "performance", name + ".svg")] = text
     return made
 
 

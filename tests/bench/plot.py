@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines over two logarithmic axes, as SVG that is readable on a light and on a dark page."""
+"""Lines over two axes, as SVG that is readable on a light and on a dark page. The axes are
+logarithmic; or even, from zero: Even."""
 import math
 from xml.sax.saxutils import escape
 
@@ -53,6 +54,23 @@ class Axis:
         return [v for v in all_of_them if self.low <= math.log10(v) <= self.high]
 
 
+class Even:
+    """An axis from zero to the most of the values, with even steps."""
+
+    def __init__(self, values, start, end):
+        self.most = max(values) * (1 + PADDING) or 1
+        self.start, self.end = start, end
+
+    def at(self, value):
+        return self.start + value / self.most * (self.end - self.start)
+
+    def steps(self):
+        """Four to eight values: 1, 2 or 5 apart, or ten times that, and so on."""
+        decade = 10.0 ** math.floor(math.log10(self.most / 4))
+        step = max(n * decade for n in (1, 2, 5) if n * decade <= self.most / 4)
+        return [step * i for i in range(int(self.most / step) + 1)]
+
+
 def label(value):
     """A number on an axis: 1k, 1M, or as it is."""
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -103,16 +121,18 @@ def legend(names):
         x += 40 + 7.2 * len(name)
 
 
-def svg(title, x_name, y_name, lines):
-    """lines: name -> points [x, y]; one that is not above 0 has no place."""
-    lines = {name: [(x, y) for x, y in points if x > 0 and y > 0]
-        for name, points in lines.items()}
+def svg(title, x_name, y_name, lines, axis=Axis, made_by="make bench-docs"):
+    """lines: name -> points [x, y]; on a logarithmic axis one that is not above 0 has no
+    place."""
+    if axis is Axis:
+        lines = {name: [(x, y) for x, y in points if x > 0 and y > 0]
+            for name, points in lines.items()}
     points = [point for line_points in lines.values() for point in line_points]
-    xs = Axis([x for x, _ in points], LEFT, WIDTH - RIGHT)
-    ys = Axis([y for _, y in points], HEIGHT - BOTTOM, TOP)
+    xs = axis([x for x, _ in points], LEFT, WIDTH - RIGHT)
+    ys = axis([y for _, y in points], HEIGHT - BOTTOM, TOP)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{escape(title)}">',
-        "<!-- SPDX-License-Identifier: Apache-2.0; made by make bench-docs -->", STYLE,
+        f"<!-- SPDX-License-Identifier: Apache-2.0; made by {made_by} -->", STYLE,
         f'<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
         text(LEFT, 28, title, "start", "title"), *legend(lines), *grid(xs, ys),
         text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, x_name),

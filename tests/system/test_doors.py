@@ -509,6 +509,26 @@ def a_worker_too_many(s):
     return s.begin(sid=os.urandom(16))
 
 
+@refused("limit", limits_workers=4, limits_uid_percent=50)
+def a_worker_over_the_share_of_a_user(s):
+    return s.begin(sid=os.urandom(16))
+
+
+@refused("limit", limits_families=6, limits_uid_percent=50)
+def a_family_over_the_share_of_a_user(s):
+    return s.define(metric("x_total"))
+
+
+@refused("limit", limits_series=6, limits_uid_percent=50)
+def a_series_over_the_share_of_a_user(s):
+    return s.define(metric("x_total"), child(0, 0))
+
+
+@refused("limit")
+def a_json_message_that_explodes(s):
+    return s.json(b'{"metrics":[' + b"{}," * 15000 + b"{}]}")
+
+
 @refused("limit", limits_families=3)
 def a_family_too_many(s):
     return s.define(metric("x_total"))

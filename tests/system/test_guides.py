@@ -18,7 +18,7 @@ PLAYED = [path for path in GUIDES if path not in ("docs/packages.md", "docs/syst
 PAGES = GUIDES + ["CONTRIBUTING.md", "CHANGELOG.md"]
 # The fences in which nothing is done, by their first line.
 PICTURES = {" worker (C)           worker (C, pre-forked)     script, cron, any language",
-    "warning: apply: refused (name) from pid 4711, uid 1000: ..."}
+    "warning: apply: refused (name) from pid 4711, uid 1000: ...", "server {"}
 
 
 def read(path):

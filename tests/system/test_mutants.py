@@ -10,6 +10,10 @@ import unittest
 from harness import SOURCE
 
 PATCHES = sorted(glob.glob(os.path.join(SOURCE, "tests", "mutants", "*")))
+ATTACKS = set()
+for file_of_attacks in glob.glob(os.path.join(SOURCE, "tests", "attack", "lists", "*.py")):
+    with open(file_of_attacks, encoding="utf-8") as attacks:
+        ATTACKS.update(re.findall(r'^@attack\("(\w+)"', attacks.read(), re.M))
 
 
 class EachMutant(unittest.TestCase):
@@ -19,13 +23,14 @@ class EachMutant(unittest.TestCase):
                 words, kills, blank, *patch = file.read().split("\n")
                 self.assertRegex(words, r"^\S+ .+\.$")
                 self.assertEqual((blank, patch[0][:6], patch[1][:6]), ("", "--- a/", "+++ b/"))
-                kind, name = re.fullmatch(
-                    r"kills: (?:(check)_(\w+)|system (test_\w+)(?:\.\w+)*|chaos \d+ \d+)",
-                    kills).group(1, 2)
-                suite = (f"tests/check_{name}.c" if kind else
-                    "tests/chaos/run" if kills.startswith("kills: chaos") else
-                    f"tests/system/{kills.split()[2].split('.')[0]}.py")
+                check, module, attack = re.fullmatch(
+                    r"kills: (?:check_(\w+)|system (test_\w+)(?:\.\w+)*|chaos \d+ \d+"
+                    r"|attack ([A-Z]\d+)(?: timed)?)", kills).groups()
+                suite = (f"tests/check_{check}.c" if check else
+                    f"tests/system/{module}.py" if module else
+                    "tests/attack/run" if attack else "tests/chaos/run")
                 self.assertTrue(os.path.exists(os.path.join(SOURCE, suite)), suite)
+                self.assertTrue(not attack or attack in ATTACKS, attack)
 
     def test_applies(self):
         for path in PATCHES:
