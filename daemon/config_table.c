@@ -57,10 +57,10 @@ const struct config_key config_table[] = {
 		   "not read until it takes them." },
 	{ "ingest", "buffered_bytes", NULL, CONFIG_NUMBER, AT(ingest.buffered_bytes),
 	    .normal = "67108864", .min = 1 << 20, .max = 1LL << 40, .reloadable = true,
-	    .use = "The most that all connections together may hold of messages that are "
-		   "not whole and of replies that are not taken. Over it, the one whose "
-		   "part of a message has waited longest is closed, or the one with most "
-		   "replies." },
+	    .use =
+		"The most that all connections together may hold of messages that are "
+		"not whole and of replies that are not taken. Over it, the one that has "
+		"made no progress for longest is closed." },
 	{ "ingest", "json_bytes", NULL, CONFIG_NUMBER, AT(ingest.json_bytes),
 	    .normal = "65536", .min = 1024, .max = MESSAGE_BYTES_MAX, .reloadable = true,
 	    .use =

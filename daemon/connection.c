@@ -11,7 +11,9 @@
 #define UNREAD_MS	500	 /* more, for a peer that is late while nothing is read */
 #define VISIT_NS	250000	 /* the time of a visit; a message may take longer */
 #define HEAVY_NS	2000000	 /* who has had so much of our time lately waits ... */
-#define HEAVY_NS_MAX	50000000 /* ... and no more of it is remembered; */
+#define LONG_WEIGHT	8	 /* of what a visit took too long, once more */
+#define HEAVY_NS_NEW	10000000 /* ... and so does who is new, for a while; */
+#define HEAVY_NS_MAX	50000000 /* no more of it is remembered; */
 #define HEAVY_SHARE	25	 /* a twenty-fifth of all time is forgotten */
 
 static bool
@@ -142,6 +144,20 @@ forget_use(struct connection *c, uint64_t now_ns)
 	c->used_at_ns = now_ns;
 }
 
+/* A visit has ended. A message that takes longer than one may weighs more than many that
+ * do not: others wait for all of it. */
+static void
+count_use(struct connection *c, uint64_t began_ns)
+{
+	uint64_t ns;
+
+	forget_use(c, turn_clock_ns());
+	ns = c->used_at_ns - began_ns;
+	c->used_ns += ns > VISIT_NS ? ns + LONG_WEIGHT * (ns - VISIT_NS) : ns;
+	if (c->used_ns > HEAVY_NS_MAX)
+		c->used_ns = HEAVY_NS_MAX;
+}
+
 static bool
 is_heavy(struct connection *c)
 {
@@ -234,11 +250,10 @@ connection_visit(struct connection *c)
 	}
 	if (n > 0 && !serve(c, view, began_ns + VISIT_NS))
 		return;
-	forget_use(c, turn_clock_ns());
-	c->used_ns += c->used_at_ns - began_ns;
-	if (c->used_ns > HEAVY_NS_MAX)
-		c->used_ns = HEAVY_NS_MAX;
-	if (c->ending || (c->unseen && !c->stream.paused))
+	count_use(c, began_ns);
+	/* As much as is read at once: there is more, most likely. */
+	if (c->ending ||
+	    ((c->unseen || (size_t)n == c->in->room.bytes) && !c->stream.paused))
 		ingest_wait(c);
 }
 
@@ -256,10 +271,12 @@ on_readable(int fd, short what, void *arg)
 		event_del(c->stream.readable);
 		return;
 	}
-	if (c->is_waiting || is_heavy(c))
+	if (c->is_waiting || is_heavy(c)) {
 		ingest_wait(c);
-	else
+	} else {
+		in->took = true;
 		connection_visit(c);
+	}
 	ingest_took(in);
 }
 
@@ -393,6 +410,8 @@ connection_new(struct ingest *in, int socket)
 	c->stream.fd = -1;
 	c->process.pidfd = -1;
 	c->touched_ms = turn_ms(in->turn);
+	c->used_ns = HEAVY_NS_NEW;
+	c->used_at_ns = turn_clock_ns();
 	TAILQ_INSERT_TAIL(&in->open, c, among_all);
 	ingest_count(in, 1);
 	if (set_up(c, socket) != 0) {

@@ -10,8 +10,9 @@
 
 #include "sp.h"
 
-#define LOOK_MS 1000 /* from one look at the socket's file to the next */
-#define HELD_MS 500  /* the most that a killed daemon still holds its socket */
+#define LOOK_MS	     1000 /* from one look at the socket's file to the next */
+#define LOOK_IDLE_MS 5000 /* ... while nothing else happens */
+#define HELD_MS	     500  /* the most that a killed daemon still holds its socket */
 
 /* ---- What was passed --------------------------------------------------- */
 
@@ -201,6 +202,16 @@ doors_look(struct doors *d, uint64_t now_ms, struct log *log)
 	    "server: the file of the socket %s was removed: it is made again", d->ingest);
 	say_well(d, log);
 	return socket_file_take(&d->ingest_file);
+}
+
+uint64_t
+doors_due_ms(const struct doors *d, uint64_t now_ms)
+{
+	uint64_t passed_ms = now_ms - d->looked_ms;
+
+	if (d->ino == 0)
+		return UINT64_MAX;
+	return passed_ms < LOOK_IDLE_MS ? LOOK_IDLE_MS - passed_ms : 0;
 }
 
 void

@@ -60,6 +60,8 @@ int doors_open_http(struct doors *d, const struct config *config, int *ret, char
  * is d->problem, and is logged.
  */
 int doors_look(struct doors *d, uint64_t now_ms, struct log *log);
+/* Milliseconds until that is to be asked though nothing else happens. */
+uint64_t doors_due_ms(const struct doors *d, uint64_t now_ms);
 /* Problems as a JSON array: d's, and those that are in the array others. */
 void doors_problems(
     const struct doors *d, const struct strbuf *others, struct strbuf *out);

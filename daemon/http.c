@@ -278,6 +278,7 @@ on_request(struct evhttp_request *r, void *arg)
 {
 	struct http *h = arg;
 	struct evhttp_connection *c = evhttp_request_get_connection(r);
+	struct event_base *base = evhttp_connection_get_base(c);
 	struct exchange x = { .request = r, .began_ns = turn_clock_ns() };
 	enum evhttp_cmd_type method = evhttp_request_get_command(r);
 
@@ -290,6 +291,10 @@ on_request(struct evhttp_request *r, void *arg)
 		    "only GET and HEAD are served\n", "Allow", "GET, HEAD");
 	else
 		routes[x.path].answer(h, &x);
+	/* Others come before the next request of a client that does not wait for answers.
+	 */
+	if (turn_busy_ns(h->turn) > TURN_LONG_NS)
+		event_base_loopbreak(base);
 }
 
 /* ---- The whole --------------------------------------------------------- */

@@ -22,8 +22,8 @@
 
 /* When all pages together hold too much, whoever has left a piece untaken for so long has
  * to go; if nobody has, it is tried again. */
-#define PATIENCE_MS 250
-#define AGAIN_MS    20
+#define PATIENCE_MS 50
+#define AGAIN_MS    10
 
 #define MANY 8 /* pages at once: what is free then goes back to the system */
 
@@ -299,14 +299,14 @@ next_slice(struct scrape *s)
 /* ---- Turns ------------------------------------------------------------- */
 
 /* Pages hold too much for another one: the client that has kept us waiting for longest
- * goes. */
-static void
+ * goes. False if none has for long enough. */
+static bool
 make_room(struct http *h)
 {
 	struct scrape *s = TAILQ_FIRST(&h->scrapes->list[SCRAPE_SENT]);
 
 	if (s == NULL || turn_ms(h->turn) - s->since_ms < PATIENCE_MS)
-		return;
+		return false;
 	log_limited(h->log, LOG_LEVEL_WARNING, CAUSE_SCRAPE_BUFFERED, turn_ms(h->turn),
 	    "http: pages hold all that they may (http.buffered_bytes is %llu): a client "
 	    "that took nothing for %llu ms is cut off",
@@ -314,6 +314,7 @@ make_room(struct http *h)
 	    (unsigned long long)(turn_ms(h->turn) - s->since_ms));
 	self_closed(h->self, SELF_SOCKET_HTTP, SELF_CLOSED_BUFFERED);
 	cut(s);
+	return true;
 }
 
 /* Whose turn it is: those that are under way and new ones take turns. */
@@ -325,8 +326,8 @@ next_of(struct http *h, bool fresh)
 
 	if (first == NULL || (ready && !fresh))
 		return ready;
-	if (!has_room(h))
-		make_room(h);
+	while (!has_room(h) && make_room(h))
+		;
 	return has_room(h) ? first : ready;
 }
 

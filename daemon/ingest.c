@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,7 +12,6 @@
 #define PAUSE_MS   200	   /* no accepting while descriptors are out */
 #define HOUR_S	   3600	   /* until a timer fires that only has to be set */
 #define READ_BYTES 65536   /* at once from one connection, so that others get turns */
-#define LONG_NS	   2000000 /* a turn: what else came is for the next one */
 #define WAITED_NS  1000000 /* a turn: who still waits then does so in the next one */
 #define ACCEPTED   64	   /* at once; and no more of them are begun after ... */
 #define ACCEPT_NS  500000
@@ -59,11 +57,18 @@ visit_waiting(struct ingest *in)
 	}
 }
 
+/* Replies go at the end of a turn: a turn that has some goes to its end, but not two in a
+ * row. */
 void
 ingest_turn(struct ingest *in)
 {
+	bool passes = in->took && !in->passed;
+
+	in->took = false;
+	in->passed = passes;
 	if (!in->hold) {
-		visit_waiting(in);
+		if (!passes)
+			visit_waiting(in);
 		if (!TAILQ_EMPTY(&in->waiting))
 			event_active(in->again, EV_TIMEOUT, 0);
 	}
@@ -79,7 +84,7 @@ ingest_is_behind(const struct ingest *in)
 void
 ingest_took(struct ingest *in)
 {
-	if (turn_busy_ns(in->turn) > LONG_NS)
+	if (turn_busy_ns(in->turn) > TURN_LONG_NS)
 		event_base_loopbreak(in->base);
 }
 

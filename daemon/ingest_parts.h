@@ -52,8 +52,10 @@ struct ingest {
 	uint64_t buffered; /* bytes, of all connections */
 	uint64_t last_number;
 	bool stopped;
-	bool shut; /* nothing is accepted any more */
-	bool hold; /* nothing is read for now */
+	bool shut;   /* nothing is accepted any more */
+	bool hold;   /* nothing is read for now */
+	bool took;   /* somebody who does not wait was read in this turn */
+	bool passed; /* those who wait were not visited in the last one */
 };
 
 enum state {
@@ -78,7 +80,7 @@ struct connection {
 	size_t left;		/* bytes of one that is ending which are still read */
 	uint64_t touched_ms;	/* when it came, and when a message was whole */
 	uint64_t buffered;	/* bytes, as counted in ingest's */
-	uint64_t used_ns;	/* of our time, lately: see connection_is_heavy() */
+	uint64_t used_ns;	/* of our time, lately: who uses much waits */
 	uint64_t used_at_ns;	/* ... as of then */
 	struct stream stream;	/* paused: its replies are not taken */
 	struct event *deadline; /* of the handshake, of a frame, of lingering */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all connections together may have: how many there are, and what they hold. */
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "ingest_parts.h"
 
@@ -31,6 +32,16 @@ ingest_touch(struct connection *c)
 	TAILQ_INSERT_TAIL(&c->in->open, c, among_all);
 }
 
+/* What it has sent lies in its socket, and is about to be read. */
+static bool
+has_sent(const struct connection *c)
+{
+	int bytes = 0;
+
+	return !c->stream.paused && ioctl(c->stream.fd, FIONREAD, &bytes) == 0 &&
+	       bytes > 0;
+}
+
 /* A connection that can be done without, or NULL. */
 static struct connection *
 dispensable(struct ingest *in)
@@ -43,7 +54,8 @@ dispensable(struct ingest *in)
 
 		if (c == NULL || now_ms - c->touched_ms < in->options.idle_ms)
 			return NULL;
-		if (!c->is_waiting && !apply_has_worker(in->apply, &c->peer))
+		if (!c->is_waiting && !has_sent(c) &&
+		    !apply_has_worker(in->apply, &c->peer))
 			return c;
 		/* Looked at again when it has been silent for as long once more. */
 		ingest_touch(c);

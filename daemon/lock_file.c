@@ -20,7 +20,8 @@ lock_file_is_at(int folder, const char *path, int fd)
 	       locked.st_dev == now.st_dev && locked.st_ino == now.st_ino;
 }
 
-/* 0 if it is a file that this process may use as a lock. Root uses anybody's. */
+/* 0 if it is a file that this process may use as a lock. Root uses anybody's, but none
+ * that somebody may have linked here: it is about to have another mode. */
 static int
 check(int fd)
 {
@@ -29,7 +30,7 @@ check(int fd)
 
 	if (fstat(fd, &st) != 0)
 		return errno;
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
 		return EINVAL;
 	if (st.st_uid != self && self != 0)
 		return EPERM;

@@ -18,7 +18,7 @@
  * Lock the file at a path in an open folder (AT_FDCWD: at a path), and make it if it is
  * not there. 0, and *ret_fd is to be given to lock_file_leave(); or an errno value:
  * EWOULDBLOCK: another process has it; EPERM: it is another user's; EINVAL: it is no
- * file; or as open() has them. A link is not followed: ELOOP.
+ * file, or has other names; or as open() has them. A link is not followed: ELOOP.
  */
 int lock_file_take(int folder, const char *path, int *ret_fd);
 

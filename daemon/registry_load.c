@@ -440,8 +440,7 @@ registry_load_dropped(const struct registry_load *l, const char **ret_why)
 }
 
 struct registry_load *
-registry_load_new(
-    struct registry *r, const uint32_t counts[ITEM_END], size_t bytes)
+registry_load_new(struct registry *r, const uint32_t counts[ITEM_END], size_t bytes)
 {
 	struct registry_load *l = calloc(1, sizeof(*l));
 

@@ -57,7 +57,7 @@ struct load_column {
 struct registry_load {
 	struct registry *r;
 	uint32_t counts[ITEM_END];
-	size_t bytes; /* of the file */
+	size_t bytes;	      /* of the file */
 	uint32_t n[ITEM_END]; /* so far, in this pass */
 	struct wire_text *text;
 	uint32_t *string; /* of labels.h, once it was needed */

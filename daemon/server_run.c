@@ -172,23 +172,31 @@ figures_of(const struct server *s)
 	    struct service_figures){ apply_workers(s->apply), apply_series(s->apply) };
 }
 
+/* Milliseconds until something is due; UINT64_MAX: nothing is. */
+static uint64_t
+next_due_ms(struct server *s, uint64_t now_ms)
+{
+	const uint64_t due_ms[] = {
+		apply_due_ms(s->apply, now_ms), log_due_ms(s->log, now_ms),
+		state_due_ms(s->state, now_ms), service_due_ms(&s->service, now_ms),
+		s->stopping == STOPPING_NOT ? doors_due_ms(&s->doors, now_ms) : UINT64_MAX
+	};
+	uint64_t next_ms = UINT64_MAX;
+
+	for (size_t i = 0; i < sizeof(due_ms) / sizeof(due_ms[0]); i++)
+		if (due_ms[i] < next_ms)
+			next_ms = due_ms[i];
+	return next_ms;
+}
+
 /* A timer that is set and earlier is left as it is: it only wakes the loop once more. */
 static void
 set_lease_timer(struct server *s)
 {
 	uint64_t now_ms = turn_ms(&s->turn);
-	uint64_t log_ms = log_due_ms(s->log, now_ms);
-	uint64_t state_ms = state_due_ms(s->state, now_ms);
-	uint64_t service_ms = service_due_ms(&s->service, now_ms);
-	uint64_t ms = apply_due_ms(s->apply, now_ms);
+	uint64_t ms = next_due_ms(s, now_ms);
 	struct timeval tv;
 
-	if (log_ms < ms)
-		ms = log_ms;
-	if (state_ms < ms)
-		ms = state_ms;
-	if (service_ms < ms)
-		ms = service_ms;
 	if (ms == UINT64_MAX ||
 	    (event_pending(s->lease, EV_TIMEOUT, NULL) && s->lease_ms <= now_ms + ms))
 		return;

@@ -68,7 +68,7 @@ take_lock(struct socket_file *s, const char *variable, struct sentence *e)
 	if (error)
 		return fail(e, "the lock file %s cannot be opened: %s", s->lock_path,
 		    error == EPERM    ? "it is another user's, or may not be changed"
-		    : error == EINVAL ? "it is no file"
+		    : error == EINVAL ? "it is no file, or has other names"
 				      : strerror(error));
 	return 0;
 }

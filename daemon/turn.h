@@ -45,6 +45,9 @@ turn_ms(struct turn *t)
 	return t->began_ns / 1000000U + (uint64_t)t->offset_ms;
 }
 
+/* A turn that has been busy for so long ends: what else came is for the next one. */
+#define TURN_LONG_NS 2000000
+
 /* How long the turn has been busy so far. */
 static inline uint64_t
 turn_busy_ns(const struct turn *t)

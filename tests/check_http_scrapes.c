@@ -208,7 +208,9 @@ END_TEST
 START_TEST(many_scrapes_at_once_all_get_their_pages)
 {
 	enum { MANY = 30 };
-	const struct rig_setting two = { .file = "{\"http\": {\"scrapes\": 2}}" };
+	/* The last one takes nothing until all others have their pages. */
+	const struct rig_setting two = { .file = "{\"http\": {\"scrapes\": 2, "
+						 "\"request_ms\": 3600000}}" };
 	char *answer = malloc(ROOM);
 	struct rig r;
 	int fds[MANY];

@@ -40,11 +40,14 @@ turn(void)
 	ingest_rig_turn(&r);
 }
 
-/* A peer with its handshake done. */
+/* A peer with its handshake done, and new no more. */
 static int
 join(void)
 {
-	return ingest_rig_join(&r, SP_REQ);
+	int fd = ingest_rig_join(&r, SP_REQ);
+
+	TAILQ_LAST(&r.in->open, connections)->used_ns = 0;
+	return fd;
 }
 
 /* A number that was there before would make it a repetition. */
@@ -197,6 +200,29 @@ pass_and_reply(void)
 	turn_end(&r.now);
 }
 
+START_TEST(who_is_new_waits_for_the_others)
+{
+	int light = join(), fresh = ingest_rig_join(&r, SP_REQ);
+
+	ck_assert(ask(fresh));
+	ck_assert(ask(light));
+	/* The replies to those who are known do not wait for who is new, but once. */
+	turn();
+	ck_assert(has_reply(light));
+	ck_assert(!has_reply(fresh));
+	ck_assert(ask(light));
+	turn();
+	ck_assert(has_reply(light));
+	ck_assert(has_reply(fresh));
+	/* With nobody else, there is nothing to wait for. */
+	ck_assert(ask(fresh));
+	turn();
+	ck_assert(has_reply(fresh));
+	close(light);
+	close(fresh);
+}
+END_TEST
+
 START_TEST(who_had_much_of_the_time_waits_for_the_others)
 {
 	int heavy = join(), light = join();
@@ -210,8 +236,12 @@ START_TEST(who_had_much_of_the_time_waits_for_the_others)
 		pass_and_reply();
 	ck_assert(has_reply(light));
 	ck_assert(!has_reply(heavy));
-	ingest_turn(r.in);
-	ingest_release(r.in);
+	/* Whoever was served just now has the reply first. */
+	for (int i = 0; i < 2; i++) {
+		ck_assert(!has_reply(heavy));
+		ingest_turn(r.in);
+		ingest_release(r.in);
+	}
 	ck_assert(has_reply(heavy));
 	/* It is forgotten with time. */
 	c->used_at_ns -= 60000000000U;
@@ -249,6 +279,51 @@ START_TEST(the_loop_does_not_wait_while_somebody_waits_for_its_turn)
 	turn();
 	ck_assert(!ingest_is_behind(r.in));
 	close(heavy);
+}
+END_TEST
+
+START_TEST(more_than_is_read_at_once_waits_to_be_read)
+{
+	enum { SENT = 150000 };
+	static uint8_t bytes[SENT];
+	int fd = ingest_rig_join(&r, SP_PUSH);
+
+	/* Nothing of it is whole: nobody has anything to do with what was read. */
+	sp_put_frame(bytes, 2 * SENT);
+	ck_assert_int_eq(write(fd, bytes, SENT), SENT);
+	turn();
+	ck_assert(ingest_is_behind(r.in));
+	for (int i = 0; i < 4; i++)
+		turn();
+	ck_assert(!ingest_is_behind(r.in));
+	ck_assert_uint_eq(stream_kept(&TAILQ_FIRST(&r.in->open)->stream).bytes, SENT);
+	close(fd);
+}
+END_TEST
+
+START_TEST(who_has_sent_something_is_not_silent_though_it_was_not_read)
+{
+	static const char json[] = ADD_ONE;
+	struct ingest_options options = r.in->options;
+	uint8_t bytes[SP_FRAME_BYTES + sizeof(json) - 1];
+	int old, new;
+
+	options.connections = 1;
+	options.idle_ms = 0;
+	ingest_set_options(r.in, &options);
+	old = ingest_rig_join(&r, SP_PUSH);
+	turn();
+	/* In this order the daemon hears of them. */
+	new = ingest_rig_connect(&r);
+	sp_put_frame(bytes, sizeof(json) - 1);
+	memcpy(bytes + SP_FRAME_BYTES, json, sizeof(json) - 1);
+	ck_assert_int_eq(write(old, bytes, sizeof(bytes)), sizeof(bytes));
+	turn();
+	ck_assert_double_eq(ingest_rig_closed(&r, SELF_CLOSED_IDLE), 0);
+	ck_assert_double_eq(ingest_rig_closed(&r, SELF_CLOSED_FULL), 1);
+	ck_assert_ptr_nonnull(strstr(talk_page(r.t, ""), "\ndynamo_n 1\n"));
+	close(old);
+	close(new);
 }
 END_TEST
 
@@ -325,8 +400,11 @@ main(void)
 	tcase_add_test(c, a_peer_is_not_late_with_what_nobody_reads);
 	tcase_add_test(c, a_flood_of_one_keeps_no_other_waiting);
 	tcase_add_test(c, what_takes_long_is_left_for_later_turns);
+	tcase_add_test(c, who_is_new_waits_for_the_others);
 	tcase_add_test(c, who_had_much_of_the_time_waits_for_the_others);
 	tcase_add_test(c, the_loop_does_not_wait_while_somebody_waits_for_its_turn);
+	tcase_add_test(c, more_than_is_read_at_once_waits_to_be_read);
+	tcase_add_test(c, who_has_sent_something_is_not_silent_though_it_was_not_read);
 	tcase_add_test(c, a_peer_whose_replies_the_socket_takes_all_at_once_is_read_on);
 	suite_add_tcase(suite, c);
 	return suite_run(suite);

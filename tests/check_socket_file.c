@@ -188,6 +188,30 @@ START_TEST(a_fifo_in_place_of_its_lock_is_not_waited_for)
 }
 END_TEST
 
+/* Root would change the mode of a file that somebody else chose. */
+START_TEST(a_file_with_another_name_is_not_its_lock)
+{
+	char folder[] = "/tmp/metricsd-socket-XXXXXX";
+	char error[256], path[64], lock[80], other[80];
+	struct socket_file s;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	snprintf(lock, sizeof(lock), "%s.lock", path);
+	snprintf(other, sizeof(other), "%s/other", folder);
+	close(open(other, O_CREAT | O_RDWR | O_CLOEXEC, 0640));
+	ck_assert_int_eq(chmod(other, 0640), 0);
+	ck_assert_int_eq(link(other, lock), 0);
+	ck_assert_int_ne(socket_file_open(&s, path, "VARIABLE", error, sizeof(error)), 0);
+	ck_assert_ptr_nonnull(strstr(error, "has other names"));
+	ck_assert_uint_eq(mode_of(other), 0640);
+	ck_assert_int_eq(unlink(other), 0);
+	ck_assert_int_eq(socket_file_open(&s, path, "VARIABLE", error, sizeof(error)), 0);
+	socket_file_close(&s);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 START_TEST(what_was_removed_is_made_again_and_nobody_else_has_it_meanwhile)
 {
 	char folder[] = "/tmp/metricsd-socket-XXXXXX";
@@ -272,6 +296,7 @@ main(void)
 	    t, its_lock_is_for_its_owner_alone_and_those_who_may_connect_cannot_open_it);
 	tcase_add_test(t, a_lock_of_somebody_else_is_said_to_be_theirs);
 	tcase_add_test(t, a_fifo_in_place_of_its_lock_is_not_waited_for);
+	tcase_add_test(t, a_file_with_another_name_is_not_its_lock);
 	tcase_add_test(
 	    t, what_was_removed_is_made_again_and_nobody_else_has_it_meanwhile);
 	tcase_add_test(t, what_somebody_else_has_by_now_is_not_taken_back);

@@ -88,6 +88,13 @@ class TheSocket(SystemTest):
         self.assertIn("was removed: it is made again", daemon.log())
         daemon.stop()
 
+    def test_is_made_again_though_nothing_happens(self):
+        daemon = self.daemon()
+        os.unlink(daemon.socket)
+        wait_for("its socket", lambda: os.path.exists(daemon.socket))
+        self.counts_again(daemon)
+        daemon.stop()
+
     def test_that_cannot_be_made_again_is_a_problem_until_it_can(self):
         daemon = self.daemon()
         os.unlink(daemon.socket)

@@ -10,9 +10,9 @@ from harness import SOURCE
 
 # What is no source: documentation, data, and files whose format has no comments.
 WITHOUT_LICENCE = re.compile(r"\.(md|json|patch|expected|default|gitignore)$|/golden(-state)?/"
-    r"|^debian/(changelog|copyright|source/format)$")
+    r"|/fuzz/corpus/|^debian/(changelog|copyright|source/format)$")
 # What has no lines.
-BINARY = re.compile(r"/golden-state/\d+/(journal|snapshot)$")
+BINARY = re.compile(r"/golden-state/\d+/(journal|snapshot)$|/fuzz/corpus/")
 
 
 def files():
