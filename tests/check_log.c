@@ -113,7 +113,8 @@ START_TEST(a_line_stays_one_line)
 	struct lines lines = { 0 };
 	struct log *l = log_new(LOG_LEVEL_INFO, keep, &lines);
 
-	log_line(l, LOG_LEVEL_INFO, "name %s", "a\nerror: b\r\x1b[31mc\x7f\xc3\xa4\xc2\x9b\xc2\xa0");
+	log_line(l, LOG_LEVEL_INFO, "name %s",
+	    "a\nerror: b\r\x1b[31mc\x7f\xc3\xa4\xc2\x9b\xc2\xa0");
 	ck_assert_str_eq(lines.last, "info: name a?error: b??[31mc?\xc3\xa4??\xc2\xa0");
 	log_free(l);
 }

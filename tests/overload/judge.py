@@ -12,7 +12,7 @@ MIB = 1 << 20
 # replies and messages under way, half a MiB for each packed page, the ids of JSON messages,
 # what is defined meanwhile. And what the allocator may keep of that when all is over.
 LOADED_BYTES = 64 * MIB
-AFTER_BYTES = 48 * MIB
+AFTER_BYTES = 24 * MIB
 # Descriptors: a connection of a worker has two, its socket and its process. HTTP has what
 # http.connections allows: those that are about to be closed have one, too. A snapshot has few.
 FDS_OF_CONNECTION = 2
@@ -22,8 +22,8 @@ FAIRNESS = 0.8  # Jain's index: 1 when all have as much, 1/n when one has all
 LEAST_SHARE = 0.25  # of the median, for the worker that has least
 ENOUGH = 30  # reports of the median worker, for shares to mean something
 # Seconds.
-LIVE_P99, LIVE_MAX = 0.5, 1.0  # who probes for an orchestrator gives up after a second
-SCRAPE_MAX = 2.0  # 64 others scrape, too, and each has its turn
+LIVE_P99, LIVE_MAX = 0.25, 1.0  # who probes for an orchestrator gives up after a second
+SCRAPE_MAX = 1.0  # 64 others scrape, too, and each has its turn
 NEWCOMER_MAX = 1.0
 
 
