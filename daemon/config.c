@@ -265,6 +265,11 @@ check_sizes(const struct check *check)
 		return wrong(check, "ingest.json_bytes",
 		    "it must not be more than ingest.message_bytes, %lld",
 		    (long long)c->ingest.message_bytes);
+	/* A message grows in memory of up to twice its size. */
+	if (c->ingest.buffered_bytes < 2 * c->ingest.message_bytes)
+		return wrong(check, "ingest.buffered_bytes",
+		    "it must be twice ingest.message_bytes, %lld, at least",
+		    (long long)c->ingest.message_bytes);
 	/* A histogram is reported in one message. */
 	if ((c->limits.buckets + 8) * MESSAGE_RECORD_BYTES > c->ingest.message_bytes)
 		return wrong(check, "limits.buckets",

@@ -56,7 +56,7 @@ const struct config_key config_table[] = {
 	    .use = "A connection with more than this of replies that it has not taken is "
 		   "not read until it takes them." },
 	{ "ingest", "buffered_bytes", NULL, CONFIG_NUMBER, AT(ingest.buffered_bytes),
-	    .normal = "67108864", .min = 1 << 20, .max = 1LL << 40, .reloadable = true,
+	    .normal = "67108864", .min = 2 << 20, .max = 1LL << 40, .reloadable = true,
 	    .use =
 		"The most that all connections together may hold of messages that are "
 		"not whole and of replies that are not taken. Over it, the one that has "

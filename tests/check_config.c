@@ -293,6 +293,8 @@ static const struct {
 	{ "{\"ingest\": {\"grace_ms\": 20000}}", NULL,
 	    "ingest.grace_ms: it must not be longer than ingest.lease_ms, 15000" },
 	{ "{\"ingest\": {\"json_bytes\": 2000000}}", NULL, "ingest.json_bytes" },
+	{ "{\"ingest\": {\"message_bytes\": 40000000}}", NULL,
+	    "ingest.buffered_bytes: it must be twice ingest.message_bytes, 40000000" },
 	{ "{\"ingest\": {\"message_bytes\": 4096, \"json_bytes\": 4096}, "
 	  "\"limits\": {\"buckets\": 4000}}",
 	    NULL, "limits.buckets" },

@@ -13,10 +13,13 @@ static const struct {
 	const char *key;
 	const char *beside;
 } besides[] = {
-	{ "message_bytes", "{\"ingest\": {\"json_bytes\": 1024}, "
-			   "\"limits\": {\"buckets\": 64}}" },
-	{ "json_bytes", "{\"ingest\": {\"message_bytes\": 67108864}}" },
-	{ "buckets", "{\"ingest\": {\"message_bytes\": 67108864}}" },
+	{ "message_bytes",
+	    "{\"ingest\": {\"json_bytes\": 1024, \"buffered_bytes\": 134217728}, "
+	    "\"limits\": {\"buckets\": 64}}" },
+	{ "json_bytes", "{\"ingest\": {\"message_bytes\": 67108864, "
+			"\"buffered_bytes\": 134217728}}" },
+	{ "buckets", "{\"ingest\": {\"message_bytes\": 67108864, "
+		     "\"buffered_bytes\": 134217728}}" },
 	{ "lease_ms", "{\"ingest\": {\"grace_ms\": 0}}" },
 	{ "grace_ms", "{\"ingest\": {\"lease_ms\": 86400000}}" },
 };

@@ -31,7 +31,11 @@ class Plain:
             self.process = subprocess.Popen(["prlimit", f"--nofile={files}:{files}", PLAIN,
                 "ipc://" + self.socket], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=clean_environment(), cwd=self.folder)
-        wait_for("the other server", self.connections)
+        try:
+            wait_for("the other server", self.connections)
+        except BaseException:
+            self.end()
+            raise
         self.files, self.mib = descriptors(self.process.pid), memory_mib(self.process.pid)
 
     def connections(self):

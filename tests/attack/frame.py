@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attacks, and how one is run: in a process of its own, with a time limit.
 
-	@attack("I07", "lengths of 2^60 and 2^64-1")
-	def huge(t):
+	@attack("I07", "a wrong type byte: 17 bytes")
+	def wrong_type(t):
 	    ...
-	    return "4 lengths, 50 connections each"
+	    return "4 types, 50 connections each"
 
 The function gets a Target (target.py), returns in a few words what it did, and raises when the
 daemon misbehaves. Everything it starts or opens through the target ends with it.
@@ -75,13 +75,15 @@ def execute(one, target):
         os.setpgid(pid, pid)
     except OSError:
         pass  # it did so itself
-    said, in_time = _read_all(reading, one.deadline_s)
-    os.close(reading)
     try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    os.waitpid(pid, 0)
+        said, in_time = _read_all(reading, one.deadline_s)
+    finally:  # also when we are told to end
+        os.close(reading)
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.waitpid(pid, 0)
     if not in_time:
         return Result("", f"did not end within {one.deadline_s} s")
     try:

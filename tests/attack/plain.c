@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plain.c - a server on libnanomsg as anybody would write it, to see what an attack does
- *to one. It answers each request with the number of connections that it believes to have.
+ * plain.c - a server on libnanomsg as anybody would write it, to see what an attack
+ * does to one. It answers each request with the number of connections that it believes
+ * to have.
  *
  *	plain ADDRESS
  */

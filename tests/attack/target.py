@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 from harness import BUILD, Daemon, clean_environment, wait_for
@@ -285,8 +286,12 @@ class Target:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def another(self, *arguments, **options):
-        """One more daemon, as harness.Daemon(...): not started, ended with the attack."""
-        daemon = Daemon(*arguments, **options)
+        """One more daemon, as harness.Daemon(...), in a folder beside this one's: not started,
+        ended with the attack."""
+        beside = None if arguments else tempfile.mkdtemp(
+            prefix="dynm-", dir=os.path.dirname(self.folder))
+        daemon = Daemon(*arguments or (beside,), **options)
+        daemon.own_folder = daemon.own_folder or beside is not None
         self.to_close.append(_Other(daemon))
         return daemon
 

@@ -37,7 +37,11 @@ class Scene:
         self.crowds, self.wanted = [], {}
 
     def __enter__(self):
-        self.daemon.start().ready()
+        try:
+            self.daemon.start().ready()
+        except BaseException:
+            self.daemon.clean_up()
+            raise
         self.pid = self.daemon.process.pid
         return self
 

@@ -219,6 +219,8 @@ class Soak:
         scene.end([self.flood, self.load, *self.json, self.define, *self.probes.values()])
         scene.wait("the workers to leave", lambda: scene.own()["workers"] == 0, 20)
         own = scene.own()
+        if own["workers"]:
+            self.wrong.append(f"at the end {own['workers']:g} workers are alive, and all have left")
         scene.wait("the connections to close",
             lambda: scene.look()["descriptors"] <= at_rest["descriptors"], 20)
         end = {**own, **scene.look()}

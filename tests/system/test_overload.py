@@ -190,8 +190,10 @@ class Documents(unittest.TestCase):
 
 class Run(unittest.TestCase):
     def run_script(self, name, *arguments):
-        done = subprocess.run([sys.executable, os.path.join(OVERLOAD, name), "--brief",
-            *arguments], capture_output=True, text=True, timeout=240, check=False)
+        # Told to end, it ends what it has started; killed, it could not.
+        done = subprocess.run(["timeout", "--foreground", "240", sys.executable,
+            os.path.join(OVERLOAD, name), "--brief", *arguments], capture_output=True, text=True,
+            timeout=300, check=False)
         self.assertEqual(done.returncode, 0, done.stdout[-6000:] + done.stderr[-3000:])
         self.assertIn("1 passed, 0 failed", done.stdout)
         return done.stdout

@@ -278,8 +278,7 @@ def slow_but_whole(t):
 
 @attack("I50", "replies never read: one peer")
 def never_read(t):
-    tried = floods(t, request(STATUS), 1, reads=False)
-    return tried
+    return floods(t, request(STATUS), 1, reads=False)
 
 
 @attack("I51", "replies never read: many peers",

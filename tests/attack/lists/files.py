@@ -112,7 +112,8 @@ def config_other(t):
     folder = os.path.join(t.folder, "others")
     os.mkdir(folder)
     os.mkfifo(os.path.join(folder, "a\n\x1b[2Jb"))
-    paths = [*other_things(folder).values(), os.path.join(folder, "a\n\x1b[2Jb"), "/proc/self/mem", "/dev/tty", "/proc/kmsg", "/dev/null"]
+    paths = [*other_things(folder).values(), os.path.join(folder, "a\n\x1b[2Jb"),
+        "/proc/self/mem", "/dev/tty", "/proc/kmsg", "/dev/null"]
     for path in paths:
         must_be_wrong(path)
     shutil.rmtree(folder)

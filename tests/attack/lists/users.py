@@ -92,10 +92,12 @@ def others_name(t):
 @attack("C42", "a user who takes all there is: others still have their share",
     config=small(labels=31), log_lines=150)
 def share(t):
+    turns = many(4, 40)
+
     def harm():
         s = Session(t)
         s.must_define(metric(variable=["k"]))
-        for i in range(many(4, 40)):
+        for i in range(turns):
             s.define(*(child(0, i * 1000 + k, f"{i}-{k}") for k in range(1000)))
             s.define(*(metric(1 + i * 100 + k, f"attack_evil_{i}_{k}") for k in range(100)))
         for _ in range(400):
@@ -108,7 +110,7 @@ def share(t):
     s.must_define(metric(0, "attack_good_total", variable=["k"]))
     s.must_define(*(child(0, k, str(k)) for k in range(1000)))
     s.end()
-    return "4,000 series, 400 names and workers"
+    return f"{1000 * turns:,} series, {100 * turns:,} names, 400 workers"
 
 
 @attack("C43", "shapes that are in the way of a name", log_lines=200)
