@@ -96,6 +96,13 @@ http_answer(struct http *h, struct exchange *x, int code, const char *phrase,
 /* ---- Routes ------------------------------------------------------------ */
 
 static void
+answer_no_memory(struct http *h, struct exchange *x)
+{
+	http_answer(h, x, 503, "Service Unavailable", TEXT_TYPE, "memory is out\n",
+	    "Retry-After", "1");
+}
+
+static void
 answer_root(struct http *h, struct exchange *x)
 {
 	char text[512];
@@ -170,7 +177,11 @@ answer_metrics(struct http *h, struct exchange *x)
 	struct query query;
 
 	if (query_read(&query, evhttp_uri_get_query(uri), &error) != 0) {
-		http_answer(h, x, 400, "Bad Request", TEXT_TYPE, error, NULL, NULL);
+		if (error)
+			http_answer(
+			    h, x, 400, "Bad Request", TEXT_TYPE, error, NULL, NULL);
+		else
+			answer_no_memory(h, x);
 		return;
 	}
 	x->gzip = h->options.gzip && takes_gzip(x->request);
@@ -206,8 +217,9 @@ static const struct {
 	[SELF_PATH_OTHER] = { answer_other },
 };
 
-static enum self_path
-route_of(const struct http *h, struct evhttp_request *r)
+/* False when memory is out. */
+static bool
+route_of(const struct http *h, struct evhttp_request *r, enum self_path *ret)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r);
 	const char *encoded = uri ? evhttp_uri_get_path(uri) : NULL;
@@ -216,6 +228,7 @@ route_of(const struct http *h, struct evhttp_request *r)
 		[SELF_PATH_HEALTH] = h->options.health_path,
 		[SELF_PATH_LIVE] = h->options.live_path };
 	char *path = encoded ? strdup(encoded) : NULL;
+	bool has_memory = path || encoded == NULL;
 	size_t found = SELF_PATH_OTHER;
 
 	if (path && query_decode(path, false) == strlen(path))
@@ -223,7 +236,8 @@ route_of(const struct http *h, struct evhttp_request *r)
 			if (strcmp(path, known[i]) == 0)
 				found = i;
 	free(path);
-	return (enum self_path)found;
+	*ret = (enum self_path)found;
+	return has_memory;
 }
 
 /* A token, as RFC 9110 has it; so a name with a space before its colon is none. */
@@ -281,14 +295,17 @@ on_request(struct evhttp_request *r, void *arg)
 	struct event_base *base = evhttp_connection_get_base(c);
 	struct exchange x = { .request = r, .began_ns = turn_clock_ns() };
 	enum evhttp_cmd_type method = evhttp_request_get_command(r);
+	bool has_route;
 
 	turn_ms(h->turn);
 	x.guarded = http_guard_request(h->guard, evhttp_connection_get_bufferevent(c));
 	x.last = http_guard_is_odd(x.guarded) || is_odd(r) || set_version(r);
-	x.path = route_of(h, r);
+	has_route = route_of(h, r, &x.path);
 	if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD)
 		http_answer(h, &x, 405, "Method Not Allowed", TEXT_TYPE,
 		    "only GET and HEAD are served\n", "Allow", "GET, HEAD");
+	else if (!has_route)
+		answer_no_memory(h, &x);
 	else
 		routes[x.path].answer(h, &x);
 	/* Others come before the next request of a client that does not wait for answers.

@@ -61,7 +61,7 @@ int
 query_read(struct query *ret, const char *query, const char **ret_error)
 {
 	struct query q = { 0 };
-	const char *error = "memory is out\n";
+	const char *error = NULL;
 	size_t parameters = 1;
 	char *rest;
 	char *pair;

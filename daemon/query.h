@@ -18,8 +18,8 @@ struct query {
 
 /*
  * Read a query, as it is behind the `?` of a URL, percent-encoded; NULL: none. 0, and
- * *ret is to be given to query_free(); or -1 with a sentence in *ret_error (static) and
- * *ret untouched.
+ * *ret is to be given to query_free(); or -1 with a sentence in *ret_error (static; NULL
+ * when memory is out) and *ret untouched.
  */
 int query_read(struct query *ret, const char *query, const char **ret_error);
 void query_free(struct query *q);

@@ -124,7 +124,7 @@ START_TEST(a_query_without_memory_is_refused_and_leaves_nothing)
 		failing_after(n);
 		failed = query_read(&q, "namespace=n&name[]=x", &error);
 		ck_assert_int_eq(failed, failing_end() ? -1 : 0);
-		ck_assert_str_eq(error, failed ? "memory is out\n" : "");
+		ck_assert((error == NULL) == (failed != 0));
 		query_free(&q);
 	}
 	ck_assert_uint_eq(n, 3);

@@ -283,8 +283,12 @@ START_TEST(files_that_are_no_longer_ours_are_left)
 	int fd;
 
 	rig_start(&r, NULL);
-	unlink(r.socket);
-	fd = rig_bind_unix(r.socket, SOCK_STREAM);
+	/* Another's, which somebody listens at, in one step: a file that is missing, or
+	 * that nobody listens at, is made again. */
+	rig_path(&r, "another.ipc", port, sizeof(port));
+	fd = rig_bind_unix(port, SOCK_STREAM);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(rename(port, r.socket), 0);
 	rig_path(&r, "http.port", port, sizeof(port));
 	unlink(port);
 	rig_write_file(port, "another's");
