@@ -284,7 +284,9 @@ start_all(const struct strbuf *snapshot, const struct strbuf *journals, uint8_t 
 	open_house(&again, how);
 	start_house(&again, &shelf, how);
 	look(&again);
-	same(&h, &again, "started again");
+	/* Files of the year 10,000 may be the last that can be written. */
+	if (now_ms < JOURNAL_MS_MOST / 2)
+		same(&h, &again, "started again");
 	close_house(&again);
 	close_house(&h);
 	shelf_free(&shelf);

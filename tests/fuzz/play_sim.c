@@ -8,6 +8,9 @@
 #include "sim.h"
 
 #define STEPS 64
+/* A message in JSON is known again for 600 s: it may come again as long as the world is.
+ */
+#define WORLD_MS 400000
 
 void
 play_sim(struct fuzz_input *in)
@@ -16,9 +19,11 @@ play_sim(struct fuzz_input *in)
 	uint8_t how = fuzz_u8(in);
 	struct sim *s = sim_new(1, faults & SIM_ALL, how & 1 ? 1 + how / 64 : 0);
 	bool well = true;
+	uint64_t end_ms;
 
 	fuzz_must(s != NULL, "memory is there");
-	for (int i = 0; i < STEPS && in->bytes > 0 && well; i++) {
+	end_ms = s->mono_ms + WORLD_MS;
+	for (int i = 0; i < STEPS && in->bytes > 0 && well && s->mono_ms < end_ms; i++) {
 		/* The input decides, but no chance comes twice: ids are random numbers.
 		 */
 		s->random = (uint64_t)(i + 1) << 40 | (uint64_t)fuzz_u16(in) << 16;
