@@ -138,7 +138,11 @@ settle(struct door *d)
 		fuzz_must(i < TURNS, "an answer has an end");
 		if (!turn_once(d))
 			return;
-		quiet = d->got.bytes == before ? quiet + 1 : 0;
+		/* A turn that was long ended before all that came was read. */
+		if (d->got.bytes != before || event_base_got_break(d->base))
+			quiet = 0;
+		else
+			quiet++;
 	}
 }
 
