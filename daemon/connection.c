@@ -238,7 +238,11 @@ connection_visit(struct connection *c)
 {
 	uint64_t began_ns = turn_clock_ns();
 	struct stream_view view;
-	int n = next_bytes(c, &view);
+	int n;
+
+	/* What is kept is looked at first, and then what came meanwhile is read. */
+	c->more &= c->unseen;
+	n = next_bytes(c, &view);
 
 	if (n < 0 && c->ending) {
 		connection_close(c);
@@ -252,8 +256,8 @@ connection_visit(struct connection *c)
 		return;
 	count_use(c, began_ns);
 	/* As much as is read at once: there is more, most likely. */
-	if (c->ending ||
-	    ((c->unseen || (size_t)n == c->in->room.bytes) && !c->stream.paused))
+	if (c->ending || ((c->unseen || c->more || (size_t)n == c->in->room.bytes) &&
+			     !c->stream.paused))
 		ingest_wait(c);
 }
 
@@ -272,6 +276,7 @@ on_readable(int fd, short what, void *arg)
 		return;
 	}
 	if (c->is_waiting || is_heavy(c)) {
+		c->more = true;
 		ingest_wait(c);
 	} else {
 		in->took = true;

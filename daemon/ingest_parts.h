@@ -73,6 +73,7 @@ struct connection {
 	enum state state;
 	bool ending;   /* nobody is answered any more; what is left of it is taken */
 	bool unseen;   /* whole messages may be among what is kept */
+	bool more;     /* its socket was readable, and was not read since */
 	bool progress; /* a message was whole since the deadline was set */
 	bool doomed;   /* memory is out: it is closed in the next turn */
 	bool deadline_is_set;

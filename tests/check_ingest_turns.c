@@ -191,6 +191,29 @@ START_TEST(what_takes_long_is_left_for_later_turns)
 }
 END_TEST
 
+/* As at the end, when turns are taken for as long as somebody is behind. */
+START_TEST(what_came_while_it_waited_is_read_too)
+{
+	enum { MOST = 500 };
+	static uint8_t requests[MOST + 1][FRAME_BYTES];
+	int fd = join();
+
+	for (int i = 0; i <= MOST; i++)
+		put_request(requests[i], (uint32_t)i);
+	ck_assert_int_eq(send(fd, requests, MOST * FRAME_BYTES, MSG_NOSIGNAL),
+	    (ssize_t)MOST * FRAME_BYTES);
+	ingest_rig_pass(&r);
+	ck_assert(ingest_is_behind(r.in));
+	ck_assert_int_eq(
+	    send(fd, requests[MOST], FRAME_BYTES, MSG_NOSIGNAL), (ssize_t)FRAME_BYTES);
+	while (ingest_is_behind(r.in))
+		turn();
+	ck_assert_int_eq(
+	    atoi(strstr(talk_page(r.t, ""), "\ndynamo_n ") + 10), (int)MOST + 1);
+	close(fd);
+}
+END_TEST
+
 /* A turn in which nobody who waits is visited. */
 static void
 pass_and_reply(void)
@@ -400,6 +423,7 @@ main(void)
 	tcase_add_test(c, a_peer_is_not_late_with_what_nobody_reads);
 	tcase_add_test(c, a_flood_of_one_keeps_no_other_waiting);
 	tcase_add_test(c, what_takes_long_is_left_for_later_turns);
+	tcase_add_test(c, what_came_while_it_waited_is_read_too);
 	tcase_add_test(c, who_is_new_waits_for_the_others);
 	tcase_add_test(c, who_had_much_of_the_time_waits_for_the_others);
 	tcase_add_test(c, the_loop_does_not_wait_while_somebody_waits_for_its_turn);
