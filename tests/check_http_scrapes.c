@@ -58,13 +58,18 @@ wait_scrapes(const struct rig *r)
 	}
 }
 
+/* How many lines begin like this. Not by strstr(): where a sanitizer checks it, each call
+ * reads the whole page.
+ */
 static size_t
 count_lines(const char *page, const char *start)
 {
-	size_t n = 0;
+	size_t n = 0, size = strlen(start);
 
-	for (const char *at = page; (at = strstr(at, start)) != NULL; at++)
-		n++;
+	for (const char *line = page; line != NULL; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		n += strncmp(line, start, size) == 0;
+	}
 	return n;
 }
 
@@ -102,10 +107,10 @@ START_TEST(a_long_page_comes_whole_in_chunks_and_without)
 	rig_check_says(
 	    chunked, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
 	rig_join_chunks(strstr(chunked, "\r\n\r\n") + 4);
-	ck_assert_uint_eq(count_lines(chunked, "\ndynamo_big{"), SERIES);
+	ck_assert_uint_eq(count_lines(chunked, "dynamo_big{"), SERIES);
 	plain = rig_request(&r, "GET /metrics HTTP/1.0\r\n\r\n");
 	ck_assert(strstr(plain, "chunked") == NULL);
-	ck_assert_uint_eq(count_lines(plain, "\ndynamo_big{"), SERIES);
+	ck_assert_uint_eq(count_lines(plain, "dynamo_big{"), SERIES);
 	rig_check_says(chunked, "\nprocess_virtual_memory_bytes ");
 	rig_check_says(plain, "\nprocess_virtual_memory_bytes ");
 	free(chunked);
@@ -197,7 +202,7 @@ START_TEST(scrapers_that_stall_keep_nobody_waiting)
 	answer = rig_request(
 	    &r, "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
 	rig_join_chunks(strstr(answer, "\r\n\r\n") + 4);
-	ck_assert_uint_eq(count_lines(answer, "\ndynamo_big{"), SERIES);
+	ck_assert_uint_eq(count_lines(answer, "dynamo_big{"), SERIES);
 	free(answer);
 	for (int i = 0; i < STALLED; i++)
 		close(fds[i]);
@@ -226,7 +231,7 @@ START_TEST(many_scrapes_at_once_all_get_their_pages)
 	for (int i = 0; i < MANY; i++) {
 		rig_read_all(fds[i], answer, ROOM);
 		rig_check_says(answer, "200 OK");
-		ck_assert_uint_eq(count_lines(answer, "\ndynamo_big{"), SERIES);
+		ck_assert_uint_eq(count_lines(answer, "dynamo_big{"), SERIES);
 		close(fds[i]);
 	}
 	free(answer);
