@@ -412,7 +412,7 @@ asan:	## the unit tests, with the address and undefined behaviour sanitizers
 # Thousands of random lives, texts and numbers, of one thread: address and undefined go through
 # them in a hundredth of the time that valgrind takes.
 lives := simulation cases_disk apply_replay_random decimal json_random persist_failing \
-	registry_nasty snapshot_damage snapshot_journal snapshot_random
+	registry_nasty snapshot_damage snapshot_failing snapshot_journal snapshot_random
 tsan:	## the unit tests, with the thread sanitizer, but for those of random lives
 	+@TSAN_OPTIONS="$${TSAN_OPTIONS:-die_after_fork=0}" $(call slowly,5) SAN=thread \
 		T='$(filter-out $(lives),$(CHECKS))' check

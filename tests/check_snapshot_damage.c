@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "failing.h"
 #include "apply_parts.h"
 #include "life.h"
 #include "registry_parts.h"
@@ -403,104 +402,6 @@ START_TEST(counts_that_cannot_be_are_damage)
 }
 END_TEST
 
-/* ---- Memory, and the other side ---------------------------------------------------- */
-
-START_TEST(a_state_without_memory_is_said_to_be)
-{
-	struct strbuf file = STRBUF_EMPTY;
-	unsigned refused = 0;
-
-	make_file(11, 700, &file);
-	for (size_t n = 0; failing_more(n); n++) {
-		struct talk *t = talk_new(NULL, NULL);
-		enum snapshot_verdict verdict;
-
-		failing_after(n);
-		verdict = read_into(t, file.at, file.bytes);
-		refused += failing_end();
-		ck_assert(verdict == SNAPSHOT_OK || verdict == SNAPSHOT_MEMORY);
-		talk_free(t);
-	}
-	ck_assert_uint_gt(refused, 100);
-	strbuf_free(&file);
-}
-END_TEST
-
-struct stubborn {
-	int error;
-	unsigned taken; /* pieces before it fails */
-	char bytes[65536];
-	size_t n;
-};
-
-static int
-put(void *arg, const void *bytes, size_t n)
-{
-	struct stubborn *s = arg;
-
-	if (s->n + n <= sizeof(s->bytes))
-		memcpy(s->bytes + s->n, bytes, n);
-	s->n += n;
-	ck_assert_msg(s->error == 0 || s->taken < UINT32_MAX, "it was asked again");
-	if (s->error && s->taken-- == 0)
-		return s->error;
-	return 0;
-}
-
-START_TEST(writing_without_memory_is_ENOMEM_and_changes_nothing)
-{
-	struct talk *t = talk_new(NULL, NULL);
-	struct life life = life_new(t, 11);
-	struct strbuf before = STRBUF_EMPTY, after = STRBUF_EMPTY;
-	static struct stubborn file;
-	struct snapshot_sink sink = { put, &file };
-	struct journal_head head;
-	unsigned refused = 0;
-
-	life_steps(&life, 700);
-	head = life_head(t);
-	life_save(t, &before);
-	for (size_t n = 0; failing_more(n); n++) {
-		int error;
-
-		file.n = 0;
-		failing_after(n);
-		error = snapshot_write(t->apply, &head, &sink);
-		refused += failing_end();
-		ck_assert(error == 0 || error == ENOMEM);
-		if (error)
-			continue;
-		ck_assert_uint_eq(file.n, before.bytes);
-		ck_assert_int_eq(memcmp(file.bytes, before.at, file.n), 0);
-	}
-	ck_assert_uint_gt(refused, 8);
-	life_save(t, &after);
-	ck_assert_uint_eq(before.bytes, after.bytes);
-	ck_assert_int_eq(memcmp(before.at, after.at, after.bytes), 0);
-	strbuf_free(&before);
-	strbuf_free(&after);
-	talk_free(t);
-}
-END_TEST
-
-START_TEST(what_the_file_says_ends_the_writing)
-{
-	struct talk *t = talk_new(NULL, NULL);
-	struct life life = life_new(t, 2);
-	struct journal_head head = life_head(t);
-
-	life_steps(&life, 3000);
-	for (unsigned i = 0; i < 3; i++) {
-		struct stubborn s = { .error = ENOSPC, .taken = i };
-		struct snapshot_sink sink = { put, &s };
-
-		ck_assert_int_eq(snapshot_write(t->apply, &head, &sink), ENOSPC);
-		ck_assert_uint_eq(s.taken, UINT32_MAX);
-	}
-	talk_free(t);
-}
-END_TEST
-
 int
 main(void)
 {
@@ -515,9 +416,6 @@ main(void)
 	tcase_add_test(all, items_that_say_anything_are_loaded_whole_or_not_at_all);
 	tcase_add_test(all, more_items_than_the_bytes_can_have_are_damage);
 	tcase_add_test(all, counts_that_cannot_be_are_damage);
-	tcase_add_test(all, a_state_without_memory_is_said_to_be);
-	tcase_add_test(all, writing_without_memory_is_ENOMEM_and_changes_nothing);
-	tcase_add_test(all, what_the_file_says_ends_the_writing);
 	suite_add_tcase(suite, all);
 	return suite_run(suite);
 }

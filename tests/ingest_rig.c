@@ -8,6 +8,7 @@
 
 #define QUIET_TURNS 4	 /* in which all that was begun has come to its end */
 #define MOST_TURNS  1000 /* a turn may be over early, where all is slow */
+#define GIVE_UP_S   20
 
 struct ingest_options
 ingest_rig_options(void)
@@ -130,6 +131,23 @@ ingest_rig_settle(struct ingest_rig *r)
 {
 	for (int i = 0; i < QUIET_TURNS; i++)
 		ingest_rig_turn(r);
+}
+
+bool
+ingest_rig_is_served(struct ingest_rig *r, int fd)
+{
+	static const char add_one[] =
+	    "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}";
+	uint64_t began_ns = turn_clock_ns();
+	long n = 0;
+
+	if (!ingest_rig_ask(fd, add_one, sizeof(add_one) - 1))
+		return false;
+	while (n == 0 && turn_clock_ns() - began_ns < GIVE_UP_S * 1000000000U) {
+		ingest_rig_turn(r);
+		n = ingest_rig_take(fd);
+	}
+	return n > 0;
 }
 
 bool

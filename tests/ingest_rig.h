@@ -42,6 +42,8 @@ int ingest_rig_join(struct ingest_rig *r, enum sp_protocol protocol);
 bool ingest_rig_ask(int fd, const void *payload, size_t bytes);
 /* Bytes that are there to be read, which are gone then; -1: it was closed. */
 long ingest_rig_take(int fd);
+/* True if a request is answered; false if it was closed, or 20 s have passed. */
+bool ingest_rig_is_served(struct ingest_rig *r, int fd);
 /* Turns until nothing is left to do, if nobody says anything more. */
 void ingest_rig_settle(struct ingest_rig *r);
 /* True if it was closed, after that. */
