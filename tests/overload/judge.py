@@ -41,7 +41,8 @@ def fairness(done):
 
 def overload_stage(stage, connected, times=True):
     """stage: figures of a part of the run; connected: those when all workers were there and
-    nobody loaded. times: are durations judged?"""
+    nobody loaded. times: are durations judged, and shares? In a second or two they are the
+    machine's, if something else loads it."""
     name = stage["name"]
     if stage["memory"] > connected["memory"] + LOADED_BYTES:
         yield (f"{name}: the daemon has {stage['memory'] / MIB:.1f} MiB, and had "
@@ -49,17 +50,22 @@ def overload_stage(stage, connected, times=True):
     most = connected["descriptors"] + FDS_OF_CONNECTION * stage["connections"] + FDS_OF_HTTP + FDS_MORE
     if stage["descriptors"] > most:
         yield f"{name}: {stage['descriptors']} descriptors are open, at most {most} should be"
-    share = stage["fairness"]
-    if share["median"] >= ENOUGH and share["jain"] < FAIRNESS:
-        yield f"{name}: workers are not served alike: Jain's index is {share['jain']:.3f}"
-    if share["median"] >= ENOUGH and share["least"] < LEAST_SHARE * share["median"]:
-        yield (f"{name}: a worker was acknowledged {share['least']} times, the median one "
-            f"{share['median']:g} times")
     for what, n in stage["failed"].items():
         if n:
             yield f"{name}: {n} times {what} failed"
     if times:
+        yield from stage_shares(name, stage["fairness"])
         yield from stage_times(name, stage["probes"])
+
+
+def stage_shares(name, share):
+    if share["median"] < ENOUGH:
+        return
+    if share["jain"] < FAIRNESS:
+        yield f"{name}: workers are not served alike: Jain's index is {share['jain']:.3f}"
+    if share["least"] < LEAST_SHARE * share["median"]:
+        yield (f"{name}: a worker was acknowledged {share['least']} times, the median one "
+            f"{share['median']:g} times")
 
 
 def stage_times(name, probes):

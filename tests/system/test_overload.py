@@ -72,7 +72,7 @@ class OfOverload(unittest.TestCase):
         probes["live"]["p99"] = 0.6
         probes["scrape"]["max"] = 2.2
         self.said("live: p99 600 ms", "scrape: max 2200 ms", probes=probes)
-        late = figures(probes=probes)
+        late = figures(probes=probes, fairness=judge.fairness([1] + 40 * [100]))
         self.assertEqual(list(judge.overload_stage(late, BEFORE, times=False)), [])
 
     def test_a_worker_taken_for_dead_and_a_refusal_are_seen(self):
