@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ingest_parts.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#include "ingest_parts.h"
 
 #define DRAIN_BYTES_MAX (16 << 20) /* read from a connection whose process is dead */
 #define LINGER_MS	500 /* a process that closes all it has needs a moment to be dead */
@@ -243,7 +243,6 @@ connection_visit(struct connection *c)
 	/* What is kept is looked at first, and then what came meanwhile is read. */
 	c->more &= c->unseen;
 	n = next_bytes(c, &view);
-
 	if (n < 0 && c->ending) {
 		connection_close(c);
 		return;

@@ -5,8 +5,8 @@
 
 #include "ingest_parts.h"
 
-#define LOOKS \
-	64 /* at connections, for one that makes room; the next time goes on there */
+/* At connections, for one that makes room; the next time goes on behind them. */
+#define LOOKS 64
 
 /* ---- How many ------------------------------------------------------------ */
 
