@@ -90,7 +90,8 @@ def help_texts(t):
     return f"{n + len(BROKEN)} texts"
 
 
-@attack("P04", "names of workers, which are labels of gauges")
+@attack("P04", "names of workers, which are labels of gauges",
+    log_lines=200)  # that workers come and go
 def workers(t):
     n = 0
     for evil in (*EVIL, *BROKEN):
