@@ -53,7 +53,7 @@ class Scraper(threading.Thread):
 
     def run(self):
         while not self.ended:
-            generation = self.generation()
+            generation, asked = self.generation(), time.monotonic()
             try:
                 text = self.fetch()
             except (OSError, http.client.HTTPException):
@@ -64,7 +64,7 @@ class Scraper(threading.Thread):
             with self.lock:
                 if generation == self.generation():
                     self.scraped = generation
-                    self.watch(page, generation)
+                    self.watch(page, generation, asked)
                 self.number, self.page, self.text = self.number + 1, page, text
                 self.lock.notify_all()
             time.sleep(PAUSE_S)
@@ -108,15 +108,16 @@ class Scraper(threading.Thread):
             if self.scraped == generation and number in who(self.page):
                 self.watched.append(Gone(number, generation))
 
-    def watch(self, page, generation):
-        there, now, left = set(who(page)), time.monotonic(), []
+    def watch(self, page, generation, asked):
+        """asked: when the page was. It shows nothing of what came later."""
+        there, left = set(who(page)), []
         for gone in self.watched:
             if gone.generation != generation:
                 continue
             if gone.number not in there:
-                self.delays.append(now - gone.at)
-            elif now - gone.at > GONE_WITHIN_S:
-                self.wrong(f"gauge: of worker {gone.number}, {now - gone.at:.1f} s after its kill")
+                self.delays.append(time.monotonic() - gone.at)
+            elif asked - gone.at > GONE_WITHIN_S:
+                self.wrong(f"gauge: of worker {gone.number}, {asked - gone.at:.1f} s after its kill")
             else:
                 left.append(gone)
         self.watched = left

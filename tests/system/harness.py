@@ -23,6 +23,7 @@ CTL = os.path.join(BUILD, "dynamo-metricsctl")
 WORKER = os.path.join(BUILD, "tests", "system", "worker")
 SANITIZED = os.path.basename(BUILD) in ("address,undefined", "thread")
 DEADLINE_S = 20
+CLOSE_MS = DEADLINE_S * 1000  # flush_ms of a worker whose last flush, as it closes, is looked for
 OWN = ("dynamo_system_", "dynamo_metricsd_", "process_")
 
 

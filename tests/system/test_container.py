@@ -36,9 +36,9 @@ class InContainers(harness.SystemTest):
             os.unlink(daemon.port_file)
         return daemon.start().ready()
 
-    def reporter(self, daemon, name=None, count=5, gauge=3, **how):
+    def reporter(self, daemon, name=None, count=5, gauge=3, flush_ms=20, **how):
         """A worker in a container of its own that shares the folder, and nothing else."""
-        worker = self.worker(daemon, name, command=(*QUIET, *containers.command(
+        worker = self.worker(daemon, name, flush_ms=flush_ms, command=(*QUIET, *containers.command(
             [self.shared], **{"uid": UID + 1, **how}), harness.WORKER),
             LD_LIBRARY_PATH=harness.BUILD)
         worker.total = worker.metric("counter", (), "total")
@@ -70,7 +70,7 @@ class Process1(InContainers):
         daemon = self.contained()
         self.assertEqual(os.stat(f"/proc/{daemon.pid()}").st_uid, UID)
         self.reporter(daemon, "one")
-        two = self.reporter(daemon, "two", 7, 4)
+        two = self.reporter(daemon, "two", 7, 4, flush_ms=harness.CLOSE_MS)
         self.assertEqual(daemon.value("dynamo_total"), 12)
         self.assertEqual(daemon.value("dynamo_busy"), 7)
         self.check_well(daemon)
@@ -204,7 +204,7 @@ class WithoutProc(InContainers):
 
     def test_a_worker_may_have_none_either(self):
         daemon = self.contained()
-        worker = self.reporter(daemon, proc="none")
+        worker = self.reporter(daemon, proc="none", flush_ms=harness.CLOSE_MS)
         worker.call("add", worker.total, 2)
         worker.close()
         wait_for("its counts", lambda: daemon.value("dynamo_total") == 7)

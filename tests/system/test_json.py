@@ -217,6 +217,7 @@ class Leaving(Json):
         worker.flush()
         gone = self.worker(self.running)
         gone.call("add", gone.metric("counter", (), "dead_total"), "1.0")
+        gone.flush()
         gone.close()
         self.gauge(3)
         removed = 'dynamo_metricsd_series_removed_total{cause="retain"}'

@@ -10,7 +10,7 @@ import unittest
 
 import containers
 import manifests
-from harness import DAEMON, SOURCE, SystemTest, clean_environment, wait_for
+from harness import CLOSE_MS, DAEMON, SOURCE, SystemTest, clean_environment, wait_for
 from manifests import Pod, environment, without_cluster
 from test_prometheus import Prometheus
 
@@ -137,7 +137,7 @@ class APod(Manifests):
     def test_gets_the_last_counts_of_its_worker(self):
         """The worker is told to end, ends, and then the sidecar is told."""
         daemon = self.running.sidecar()
-        worker = self.counting(daemon)
+        worker = self.counting(daemon, flush_ms=CLOSE_MS)
         worker.call("add", worker.total, 2)
         worker.close()
         self.assertEqual(daemon.end(), 0, daemon.log())
