@@ -409,10 +409,11 @@ VALGRIND ?= valgrind -q --error-exitcode=9 --leak-check=full --fair-sched=try \
 
 asan:	## the unit tests, with the address and undefined behaviour sanitizers
 	+@$(call slowly,5) SAN=address,undefined check
-# Thousands of random lives, texts and numbers, of one thread: address and undefined go through
-# them in a hundredth of the time that valgrind takes.
-lives := simulation cases_disk apply_replay_random decimal json_random persist_failing \
-	registry_nasty snapshot_damage snapshot_failing snapshot_journal snapshot_random
+# Thousands of random lives, texts, numbers and series, of one thread: address and undefined go
+# through them in a hundredth of the time that valgrind takes.
+lives := simulation cases_disk apply_replay_random decimal index json_random persist_failing \
+	registry_memory registry_nasty repeats snapshot_damage snapshot_failing snapshot_journal \
+	snapshot_random
 tsan:	## the unit tests, with the thread sanitizer, but for those of random lives
 	+@TSAN_OPTIONS="$${TSAN_OPTIONS:-die_after_fork=0}" $(call slowly,5) SAN=thread \
 		T='$(filter-out $(lives),$(CHECKS))' check
