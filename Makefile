@@ -402,8 +402,8 @@ test: test-deps	## install what is missing, build, run all tests
 	+@$(MAKE) --no-print-directory check
 	+@$(MAKE) --no-print-directory system
 
-# Sanitizers and valgrind take their time: JOBS suites run at once.
-slowly = JOBS="$${JOBS:-$$(nproc)}" CK_TIMEOUT_MULTIPLIER="$${CK_TIMEOUT_MULTIPLIER:-$(1)}" $(MAKE) --no-print-directory
+# Sanitizers and valgrind take their time.
+slowly = CK_TIMEOUT_MULTIPLIER="$${CK_TIMEOUT_MULTIPLIER:-$(1)}" $(MAKE) --no-print-directory
 VALGRIND ?= valgrind -q --error-exitcode=9 --leak-check=full --fair-sched=try \
 	--errors-for-leak-kinds=definite --show-leak-kinds=definite
 
