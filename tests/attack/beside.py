@@ -5,6 +5,7 @@ twin waits for is the machine, which the attackers and others keep busy, too.
 
 And what is judged: Beside.judge() has every sentence that can be said against the daemon."""
 import json
+import math
 import os
 import select
 import statistics
@@ -176,8 +177,10 @@ class Beside:
             file.seek(self.log_bytes)
             said = file.read()
         lines = said.count(b"\n")
-        if lines > one.log_lines or len(said) > one.log_lines * LOG_LINE:
-            yield f"log: {lines} lines, {len(said)} bytes, and may have {one.log_lines}"
+        # What a second may have can come at its end, and again as the next one begins.
+        most = one.log_lines * (1 + math.ceil(time.monotonic() - self.began))
+        if lines > most or len(said) > most * LOG_LINE:
+            yield f"log: {lines} lines, {len(said)} bytes, and may have {most}"
 
     def judge_what_it_holds(self, one):
         """Descriptors and memory come back to what they were, and the processor rests."""

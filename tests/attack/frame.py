@@ -42,7 +42,7 @@ def attack(number, words, config=None, files=None, memory_mib=16, log_lines=60,
     config: of a daemon of its own kind; files: how many descriptors it may open.
     memory_mib: more than this after the attack than before the list is a leak. The allocator
     keeps some, and what an attack was allowed to leave on the page is kept by right.
-    log_lines: more than these are a flood of the log.
+    log_lines: more than these a second are a flood of the log.
     removes: series of its own leave, and may be there again from 0 before the next scrape.
     compare: whether a libnanomsg server gets the same (default: list I does).
     """

@@ -222,7 +222,7 @@ def million_labels(t):
     return f"{n + 1500:,} definitions, {64 * 1500:,} labels"
 
 
-@attack("C26", "messages with random bytes changed", log_lines=200)
+@attack("C26", "messages with random bytes changed")
 def changed(t):
     dice, n = random.Random(DICE), many(400, 20000)
     s = Session(t)
@@ -304,7 +304,7 @@ def defines(t):
     return f"{1000 * n:,} series, {100 * n:,} names; {taken:,} taken"
 
 
-@attack("C31", "HELLO for ever on one connection", config=small(), log_lines=250)
+@attack("C31", "HELLO for ever on one connection", config=small())
 def hellos(t):
     peer, n, kinds = t.peer(), many(1000, 100000), {}
     before = t.memory_mib()
@@ -318,7 +318,7 @@ def hellos(t):
     return f"{n:,} sessions"
 
 
-@attack("C32", "HELLO and BYE for ever on one connection", config=small(), log_lines=250)
+@attack("C32", "HELLO and BYE for ever on one connection", config=small())
 def hello_bye(t):
     peer, n = t.peer(), many(1000, 50000)
     before = t.memory_mib()
@@ -332,7 +332,7 @@ def hello_bye(t):
     return f"{n:,} sessions"
 
 
-@attack("C33", "connect, HELLO, leave: thousands of times", config=small(), log_lines=250)
+@attack("C33", "connect, HELLO, leave: thousands of times", config=small())
 def come_and_go(t):
     n, taken = many(600, 20000), 0
     for _ in range(n):
@@ -345,7 +345,7 @@ def come_and_go(t):
 
 
 @attack("C34", "sessions that are folded for ever", config={**small(),
-    "ingest": {"lease_ms": 300, "grace_ms": 100}}, log_lines=200)
+    "ingest": {"lease_ms": 300, "grace_ms": 100}})
 def folded(t):
     """Those of others are remembered; here those of one that came before."""
     rounds = many(2, 12)

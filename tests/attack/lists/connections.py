@@ -423,8 +423,7 @@ def defines(t):
     return f"{500 * n:,} metrics, {refused:,} items refused"
 
 
-@attack("I71", "a process that connects for another, and is dead when it speaks",
-    log_lines=250)  # that workers come and go
+@attack("I71", "a process that connects for another, and is dead when it speaks")
 def dead_owner(t):
     for _ in range(many(3, 100)):
         ours, theirs = socket.socketpair()

@@ -184,7 +184,7 @@ def types(t):
     return f"{len(shapes)} messages"
 
 
-@attack("C12", "a valid message, bytes of it changed at random", log_lines=200)
+@attack("C12", "a valid message, bytes of it changed at random")
 def changed(t):
     dice, n = random.Random(DICE), many(300, 20000)
     base = message(metric(inc=1, labels={"k": "v"}, help="x"),

@@ -381,7 +381,7 @@ def state_taken_away(t):
     return f"{counted} times"
 
 
-@attack("D22", "no room for what it writes", log_lines=200)
+@attack("D22", "no room for what it writes")
 def state_full(t):
     daemon = t.another(config={"state": {"snapshot_ms": 100}}).start().ready()
     Kept.count(daemon)

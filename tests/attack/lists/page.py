@@ -90,8 +90,7 @@ def help_texts(t):
     return f"{n + len(BROKEN)} texts"
 
 
-@attack("P04", "names of workers, which are labels of gauges",
-    log_lines=200)  # that workers come and go
+@attack("P04", "names of workers, which are labels of gauges")
 def workers(t):
     n = 0
     for evil in (*EVIL, *BROKEN):
@@ -148,7 +147,7 @@ def collisions(t):
 
 
 @attack("P07", "session ids: on the page, in STATUS, EXPOSE, tail and the log",
-    config={"log": {"level": "debug"}}, log_lines=2000)
+    config={"log": {"level": "debug"}})
 def session_ids(t):
     secret = b"SECRETSESSIONID!"
     shown = [secret, secret.hex().encode(), secret[:8].hex().encode(), secret[::-1].hex().encode()]
@@ -170,7 +169,7 @@ def session_ids(t):
     return f"{len(said)} texts"
 
 
-@attack("P08", "lines and escapes in the log", config={"log": {"level": "debug"}}, log_lines=4000)
+@attack("P08", "lines and escapes in the log", config={"log": {"level": "debug"}}, log_lines=200)
 def log(t):
     before = os.path.getsize(t.daemon.log_file)
     s, n = Session(t, "worker"), 0

@@ -90,7 +90,7 @@ def others_name(t):
 
 
 @attack("C42", "a user who takes all there is: others still have their share",
-    config=small(labels=31), log_lines=150)
+    config=small(labels=31))
 def share(t):
     turns = many(4, 40)
 
@@ -113,7 +113,7 @@ def share(t):
     return f"{1000 * turns:,} series, {100 * turns:,} names, 400 workers"
 
 
-@attack("C43", "shapes that are in the way of a name", log_lines=200)
+@attack("C43", "shapes that are in the way of a name", removes=True)
 def poison(t):
     """A name that nobody alive defines makes way; HELP is that of the first."""
     for i in range(many(5, 100)):
