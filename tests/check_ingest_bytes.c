@@ -28,14 +28,6 @@ take_options(void)
 	ingest_set_options(r.in, &options);
 }
 
-/* So many that all that a socket holds is read. */
-static void
-read_all(void)
-{
-	for (int i = 0; i < 10; i++)
-		ingest_rig_turn(&r);
-}
-
 /* A part of a message of a MiB. */
 static void
 send_part(int fd, size_t bytes)
@@ -52,7 +44,7 @@ send_part(int fd, size_t bytes)
 		sent += n > 0 ? (size_t)n : 0;
 		ingest_rig_turn(&r);
 	}
-	read_all();
+	ingest_rig_settle(&r);
 }
 
 START_TEST(whose_part_of_a_message_has_waited_longest_goes_when_all_hold_too_much)
@@ -126,7 +118,7 @@ START_TEST(what_a_long_message_took_is_given_back)
 	}
 	/* The beginning of the next one holds little. */
 	ck_assert_int_eq(write(fd, head, 3), 3);
-	read_all();
+	ingest_rig_settle(&r);
 	ck_assert_double_eq(ingest_rig_buffered(&r), 0);
 	ck_assert_uint_gt(stream_kept(&TAILQ_FIRST(&r.in->open)->stream).bytes, 0);
 	close(fd);

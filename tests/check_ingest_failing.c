@@ -31,14 +31,6 @@ tear_down(void)
 	ingest_rig_stop(&r);
 }
 
-/* More than so many: each may be over early. */
-static void
-turns(int n)
-{
-	for (int i = 0; i < n; i++)
-		ingest_rig_settle(&r);
-}
-
 static int
 count(void)
 {
@@ -53,7 +45,7 @@ check_whole(void)
 {
 	int before = count(), fd;
 
-	turns(4);
+	ingest_rig_settle(&r);
 	ck_assert_uint_eq(r.in->connections, 0);
 	ck_assert_uint_eq(owners_count(&r.in->users, geteuid()), 0);
 	ck_assert_double_eq(ingest_rig_buffered(&r), 0);
@@ -62,11 +54,11 @@ check_whole(void)
 	ck_assert(TAILQ_EMPTY(&r.in->bulky));
 	fd = ingest_rig_join(&r, SP_REQ);
 	ck_assert(ingest_rig_ask(fd, ADD_ONE, sizeof(ADD_ONE) - 1));
-	turns(1);
+	ingest_rig_settle(&r);
 	ck_assert_int_gt(ingest_rig_take(fd), 0);
 	ck_assert_int_eq(count(), before + 1);
 	close(fd);
-	turns(2);
+	ingest_rig_settle(&r);
 }
 
 /* ---- What a peer does ------------------------------------------------------ */
@@ -78,7 +70,7 @@ put_header(int fd)
 
 	sp_put_header(header, SP_REQ);
 	send(fd, header, sizeof(header), MSG_NOSIGNAL);
-	turns(2);
+	ingest_rig_settle(&r);
 }
 
 static void
@@ -100,7 +92,7 @@ say_a_part(int fd)
 		    fd, part + sent, sizeof(part) - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		sent += n > 0 ? (size_t)n : 0;
-		turns(2);
+		ingest_rig_settle(&r);
 	}
 }
 
@@ -116,11 +108,11 @@ ask_for_much(int fd)
 	/* More than the socket takes. */
 	for (int i = 0; i < 40; i++) {
 		ingest_rig_ask(fd, bytes, w.bytes);
-		turns(1);
+		ingest_rig_settle(&r);
 	}
 	for (int i = 0; i < 40; i++) {
 		ingest_rig_take(fd);
-		turns(1);
+		ingest_rig_settle(&r);
 	}
 }
 
@@ -130,9 +122,9 @@ come_back_after_a_hold(int fd)
 	put_header(fd);
 	ingest_hold(r.in, true);
 	ingest_rig_ask(fd, ADD_ONE, sizeof(ADD_ONE) - 1);
-	turns(2);
+	ingest_rig_settle(&r);
 	ingest_hold(r.in, false);
-	turns(2);
+	ingest_rig_settle(&r);
 }
 
 static void (*const acts[])(
@@ -152,7 +144,7 @@ START_TEST(a_connection_fails_and_nothing_else)
 		fd = ingest_rig_connect(&r);
 		acts[_i](fd);
 		close(fd);
-		turns(3);
+		ingest_rig_settle(&r);
 		refused += failing_end();
 		check_whole();
 	}
@@ -168,7 +160,7 @@ START_TEST(a_request_is_counted_if_it_was_acknowledged)
 
 		failing_after(n);
 		ck_assert(ingest_rig_ask(fd, ADD_ONE, sizeof(ADD_ONE) - 1));
-		turns(2);
+		ingest_rig_settle(&r);
 		answer = ingest_rig_take(fd);
 		failing_end();
 		ck_assert_int_le(count(), before + 1);
@@ -176,7 +168,7 @@ START_TEST(a_request_is_counted_if_it_was_acknowledged)
 		if (answer == SP_FRAME_BYTES + 4 + sizeof("{\"ok\":true}") - 1)
 			ck_assert_int_eq(count(), before + 1);
 		close(fd);
-		turns(3);
+		ingest_rig_settle(&r);
 		check_whole();
 	}
 }
@@ -189,7 +181,7 @@ START_TEST(without_any_memory_those_that_come_are_closed)
 	failing_arm(0, FAILING_REST);
 	for (int i = 0; i < 5; i++)
 		fds[i] = ingest_rig_connect(&r);
-	turns(3);
+	ingest_rig_settle(&r);
 	failing_end();
 	ck_assert_double_eq(ingest_rig_closed(&r, SELF_CLOSED_MEMORY), 5);
 	for (int i = 0; i < 5; i++) {
@@ -206,12 +198,12 @@ START_TEST(one_that_cannot_be_read_again_is_closed)
 
 	ingest_hold(r.in, true);
 	ck_assert(ingest_rig_ask(fd, ADD_ONE, sizeof(ADD_ONE) - 1));
-	turns(2);
+	ingest_rig_settle(&r);
 	/* The loop refuses a descriptor that is none. */
 	close(TAILQ_FIRST(&r.in->open)->stream.fd);
 	ingest_hold(r.in, false);
 	ck_assert_uint_eq(r.in->connections, 1);
-	turns(2);
+	ingest_rig_settle(&r);
 	ck_assert_double_eq(ingest_rig_closed(&r, SELF_CLOSED_MEMORY), 1);
 	ck_assert_int_lt(ingest_rig_take(fd), 0);
 	close(fd);
@@ -261,7 +253,7 @@ START_TEST(one_whose_death_could_not_be_seen_is_not_taken)
 
 	ck_assert_int_ge(fd, 0);
 	leave_descriptors(1, &before);
-	turns(3);
+	ingest_rig_settle(&r);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 	ck_assert_int_lt(ingest_rig_take(fd), 0);
 	ck_assert_double_eq(ingest_rig_closed(&r, SELF_CLOSED_DESCRIPTORS), 1);
@@ -277,7 +269,7 @@ START_TEST(without_descriptors_they_wait_and_the_loop_rests)
 	uint64_t began_ns = turn_clock_ns();
 
 	leave_descriptors(0, &before);
-	turns(2);
+	ingest_rig_settle(&r);
 	turn_end(&r.now);
 	ingest_rig_pass(&r);
 	ck_assert_uint_eq(r.now.began_ns, 0); /* it would wait */
@@ -285,12 +277,12 @@ START_TEST(without_descriptors_they_wait_and_the_loop_rests)
 	ck_assert_int_eq(ingest_rig_take(fd), 0);
 	while (r.in->connections == 0) {
 		ck_assert_uint_lt(turn_clock_ns() - began_ns, 20 * 1000000000U);
-		turns(1);
+		ingest_rig_settle(&r);
 	}
 	put_header(fd);
 	ck_assert_int_eq(ingest_rig_take(fd), SP_HEADER_BYTES);
 	close(fd);
-	turns(3);
+	ingest_rig_settle(&r);
 	check_whole();
 }
 END_TEST

@@ -2,6 +2,7 @@
 /* The workers' socket, turn by turn: whose requests are read when, and when replies go.
  */
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ingest_rig.h"
@@ -10,7 +11,25 @@
 #define ADD_ONE	    "{\"metrics\":[{\"name\":\"n\",\"type\":\"counter\",\"inc\":1}]}"
 #define FRAME_BYTES (SP_FRAME_BYTES + 4 + sizeof(ADD_ONE) - 1)
 
+#define LOOK_NS 1000
+
 static struct ingest_rig r;
+
+/* In place of the C library's: a clock that moves with each look at it, so that a slow
+ * machine takes the same turns as a fast one. */
+int looked_at_clock(clockid_t which, struct timespec *ret) __asm__("clock_gettime");
+
+int
+looked_at_clock(clockid_t which, struct timespec *ret)
+{
+	static uint64_t now_ns = 1000000000;
+
+	(void)which;
+	now_ns += LOOK_NS;
+	ret->tv_sec = (time_t)(now_ns / 1000000000);
+	ret->tv_nsec = (long)(now_ns % 1000000000);
+	return 0;
+}
 
 static void
 set_up(void)

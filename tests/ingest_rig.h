@@ -44,7 +44,7 @@ bool ingest_rig_ask(int fd, const void *payload, size_t bytes);
 long ingest_rig_take(int fd);
 /* True if a request is answered; false if it was closed, or 20 s have passed. */
 bool ingest_rig_is_served(struct ingest_rig *r, int fd);
-/* Turns until nothing is left to do, if nobody says anything more. */
+/* Turns until one has nothing to do. */
 void ingest_rig_settle(struct ingest_rig *r);
 /* True if it was closed, after that. */
 bool ingest_rig_is_closed(struct ingest_rig *r, int fd);
