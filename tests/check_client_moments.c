@@ -110,7 +110,8 @@ fork_in_callback(void *arg)
 		if (in_callback.child != RETURNS)
 			dynm_counter_inc(in_callback.c);
 		if (in_callback.child == STAYS) {
-			flush();
+			/* Check's lock may have been another thread's. */
+			thread_must(dynm_flush(rt, PATIENT_MS) == DYNM_OK);
 			end_well();
 		}
 		return;
