@@ -36,7 +36,8 @@ class Folders(State):
         self.assertEqual(len(self.problems(daemon)), 1)
         os.mkdir(os.path.dirname(folder))
         wait_for("it to be well", lambda: self.problems(daemon) == [])
-        self.assertEqual(names(folder), ["snapshot"])
+        # The next one may be on its way.
+        wait_for("the snapshot", lambda: names(folder) == ["snapshot"])
         self.restart(daemon, signal.SIGKILL)
         self.assertEqual(daemon.value(TOTAL), 1)
 
