@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flush_parts.h - what the files of the flush thread share; nobody else includes it.
+ * flush_parts.h - what the files of the flush thread share; no other file of the library
+ * includes it.
  */
 #ifndef FLUSH_PARTS_H
 #define FLUSH_PARTS_H

@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#define NS_PER_S  1000000000U
-#define NS_PER_MS 1000000U
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000) /* also of leases of minutes */
 
 static inline uint64_t
 ticks_ns(void)

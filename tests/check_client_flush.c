@@ -5,9 +5,22 @@
 #include <stdlib.h>
 
 #include "client_rig.h"
+#include "flush_parts.h"
 #include "suite.h"
 
 /* ---- What arrives ------------------------------------------------------ */
+
+START_TEST(a_lease_is_as_long_as_the_daemon_says)
+{
+	static struct session s;
+	struct flush f = { .session = &s };
+
+	for (uint32_t ms = 100; ms <= 3600000; ms = ms * 3 / 2) {
+		s.lease_ms = ms;
+		ck_assert_uint_eq(flush_lease_ns(&f), (uint64_t)ms * 1000 * 1000);
+	}
+}
+END_TEST
 
 START_TEST(what_was_counted_before_a_flush_has_arrived_after_it)
 {
@@ -342,6 +355,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, client_set_up, client_tear_down);
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, a_lease_is_as_long_as_the_daemon_says);
 	tcase_add_test(t, what_was_counted_before_a_flush_has_arrived_after_it);
 	tcase_add_test(t, changes_arrive_without_being_asked_for);
 	tcase_add_test(t, a_runtime_without_metrics_says_nothing);
